@@ -1,0 +1,31 @@
+# The ways in. Each sets up what it needs first; when all is set up that takes a moment.
+
+BIN := .venv/bin
+PLACES := device_model host_ctl guest_tests qemu_patches
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run-guests test bench lint clean
+
+help: ## show this text
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: ## get ready: system packages, Python environment, C extension, QEMU
+	@tools/bootstrap.sh
+
+run-guests: setup ## run the isolation suite in guests; GUESTS=8 VECTORS=1 SEED=7 as you like
+	@$(BIN)/vdsa run $(if $(GUESTS),--guests $(GUESTS)) $(if $(VECTORS),--vectors $(VECTORS)) $(if $(SEED),--seed $(SEED))
+
+test: setup ## run all tests
+	$(BIN)/python -m pytest $(PLACES)
+
+bench: setup ## measure
+	@$(BIN)/vdsa bench
+
+lint: setup ## check style and types
+	$(BIN)/ruff check $(PLACES)
+	$(BIN)/mypy $(PLACES)
+
+clean: ## remove what was built here; the QEMU in the cache folder stays
+	rm -rf build .venv *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f device_model/*.so
+	find $(PLACES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,103 @@
+"""Builds the C core, platform, virtual device and transport into one extension module (cffi, API mode).
+
+`setup.py` builds `device_model._core`, the module that ships. The negative controls build the same sources once more, with
+places where defects can be planted (`core/fault.h`), into a folder of their own: see `guest_tests.planted`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cffi
+
+HERE = Path(__file__).resolve().parent
+PARTS = ("core", "platform", "vdev", "transport")
+C_FLAGS = ["-std=c17", "-D_GNU_SOURCE=", "-O2", "-g", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
+"""For our own sources. The module that cffi generates is compiled with them too."""
+
+CDEF = """
+struct ledger_record { ...; };
+struct idxd_config { uint32_t num_wqs, total_wq_size, num_ims, max_xfer_log2, max_batch_log2; };
+struct vdev_vector { uint32_t entry, handle; };
+struct vdev_config {
+    uint32_t id, wq, num_vectors, vmm_owns_msix;
+    uint64_t gencap, wqcap, grpcap, engcap, opcap, cmdcap;
+    uint32_t wq_size, wq_mode, wq_limits;
+};
+struct vdev_stats { uint64_t interrupts, interrupts_lost, descriptors, partial_stores, resets; };
+struct vfu_server_options { const char *socket_path; uint32_t dma_timeout_ms; };
+struct vfu_server_stats {
+    uint64_t connections, disconnections, messages, protocol_errors, interrupts_sent, interrupts_late;
+    uint32_t mappings, attached;
+    uint64_t mapped_bytes;
+    ...;
+};
+
+struct platform; struct idxd; struct iommu; struct ledger; struct vdev; struct iommu_target; struct vfu_server;
+
+struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engine);
+void platform_destroy(struct platform *platform);
+struct idxd *platform_idxd(struct platform *platform);
+struct iommu *platform_iommu(struct platform *platform);
+struct ledger *platform_ledger(struct platform *platform);
+
+size_t ledger_read(struct ledger *ledger, struct ledger_record *records, size_t max, uint64_t *lost);
+
+uint64_t idxd_bar0_size(const struct idxd *idxd);
+uint64_t idxd_bar0_read(struct idxd *idxd, uint64_t offset, unsigned size);
+void idxd_bar0_write(struct idxd *idxd, uint64_t offset, unsigned size, uint64_t value);
+bool idxd_engine_step(struct idxd *idxd);
+
+int iommu_remap_set(struct iommu *iommu, uint32_t index, const struct iommu_target *target, unsigned vector);
+int iommu_remap_clear(struct iommu *iommu, uint32_t index);
+int iommu_pasid_set(struct iommu *iommu, uint32_t pasid, const struct iommu_target *target);
+int iommu_pasid_clear(struct iommu *iommu, uint32_t pasid);
+void iommu_count(struct iommu *iommu, uint32_t *remap_entries, uint32_t *pasids);
+
+struct vdev *vdev_create(struct platform *platform, const struct vdev_config *config,
+                         const struct vdev_vector *vectors, int *error);
+void vdev_destroy(struct vdev *vdev);
+const struct iommu_target *vdev_target(struct vdev *vdev);
+void vdev_close_portal(struct vdev *vdev);
+void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats);
+
+struct vfu_server *vfu_server_start(struct vdev *vdev, const struct vfu_server_options *options, int *error);
+void vfu_server_stop(struct vfu_server *server);
+void vfu_server_get_stats(struct vfu_server *server, struct vfu_server_stats *stats);
+int vfu_server_wait_disconnected(struct vfu_server *server, uint64_t count, uint32_t timeout_ms);
+int vfu_server_event_fd(struct vfu_server *server);
+"""
+
+PLANTED_CDEF = "void idxd_plant_fault(struct idxd *idxd, int fault);"
+
+SOURCE = """
+#include "core/idxd.h"
+#include "platform/platform.h"
+#include "transport/server.h"
+#include "vdev/vdev.h"
+"""
+
+
+def c_sources(suffix: str = ".c") -> list[Path]:
+    """All C files of the four parts with this suffix, sorted."""
+    return sorted(path for part in PARTS for path in (HERE / part).glob(f"*{suffix}"))
+
+
+def make_ffi(module: str = "device_model._core", *, planted: bool = False) -> cffi.FFI:
+    """The builder of `module`. planted: with places for planted faults (never part of a package)."""
+    ffi = cffi.FFI()
+    ffi.cdef(CDEF + (PLANTED_CDEF if planted else ""))
+    ffi.set_source(
+        module,
+        SOURCE,
+        sources=[str(path.relative_to(HERE.parent)) if not planted else str(path) for path in c_sources()],
+        include_dirs=[str(HERE)],
+        depends=[str(path) for path in c_sources(".h")],
+        libraries=["pthread"],
+        extra_compile_args=C_FLAGS,
+        define_macros=[("VDSA_PLANTED_FAULTS", "1")] if planted else [],
+    )
+    return ffi
+
+
+ffi = make_ffi()

@@ -1,0 +1,72 @@
+#include "ledger.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+_Static_assert(sizeof(struct ledger_record) == 64, "a ledger record is 64 bytes");
+
+struct ledger {
+	pthread_mutex_t lock;
+	uint64_t written; /* records ever written */
+	uint64_t taken;   /* records ever read or lost */
+	size_t capacity;
+	struct ledger_record *ring;
+};
+
+struct ledger *ledger_create(size_t capacity)
+{
+	struct ledger *ledger;
+
+	if (capacity == 0 || (capacity & (capacity - 1)) != 0)
+		return NULL;
+	ledger = calloc(1, sizeof(*ledger));
+	if (!ledger)
+		return NULL;
+	ledger->ring = calloc(capacity, sizeof(*ledger->ring));
+	if (!ledger->ring || pthread_mutex_init(&ledger->lock, NULL) != 0) {
+		free(ledger->ring);
+		free(ledger);
+		return NULL;
+	}
+	ledger->capacity = capacity;
+	return ledger;
+}
+
+void ledger_destroy(struct ledger *ledger)
+{
+	if (!ledger)
+		return;
+	pthread_mutex_destroy(&ledger->lock);
+	free(ledger->ring);
+	free(ledger);
+}
+
+void ledger_write(struct ledger *ledger, const struct ledger_record *record)
+{
+	struct ledger_record *slot;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	pthread_mutex_lock(&ledger->lock);
+	slot = &ledger->ring[ledger->written & (ledger->capacity - 1)];
+	*slot = *record;
+	slot->seq = ledger->written++;
+	slot->time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+size_t ledger_read(struct ledger *ledger, struct ledger_record *records, size_t max, uint64_t *lost)
+{
+	size_t count = 0;
+
+	pthread_mutex_lock(&ledger->lock);
+	if (ledger->written - ledger->taken > ledger->capacity) {
+		*lost += ledger->written - ledger->taken - ledger->capacity;
+		ledger->taken = ledger->written - ledger->capacity;
+	}
+	while (count < max && ledger->taken < ledger->written)
+		records[count++] = ledger->ring[ledger->taken++ & (ledger->capacity - 1)];
+	pthread_mutex_unlock(&ledger->lock);
+	return count;
+}

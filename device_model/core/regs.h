@@ -1,0 +1,172 @@
+/*
+ * regs.h - offsets and fields of BAR0, of descriptors and of completion records, by the names of the DSA specification
+ * (rev 3.0): chapter 9 for registers, chapter 8 for formats, section 5.7 for status codes.
+ */
+#ifndef VDSA_CORE_REGS_H
+#define VDSA_CORE_REGS_H
+
+#include <stdint.h>
+
+/* ---- BAR0, fixed part (9.2.1 - 9.2.20) ---- */
+enum {
+	REG_VERSION = 0x00,
+	REG_GENCAP = 0x10,
+	REG_WQCAP = 0x20,
+	REG_GRPCAP = 0x30,
+	REG_ENGCAP = 0x38,
+	REG_OPCAP = 0x40, /* 32 bytes */
+	REG_OFFSETS = 0x60, /* 16 bytes */
+	REG_GENCFG = 0x80,
+	REG_GENCTRL = 0x88,
+	REG_GENSTS = 0x90,
+	REG_INTCAUSE = 0x98,
+	REG_CMD = 0xA0,
+	REG_CMDSTATUS = 0xA8,
+	REG_CMDCAP = 0xB0,
+	REG_SWERROR = 0xC0, /* 32 bytes */
+	REG_FIXED_END = 0x100,
+	REG_DUMMY_PORTAL = 0xF000, /* 9.2.26: writes ignored, reads all ones */
+};
+
+enum { VERSION_1_0 = 0x100 };
+
+#define GENCAP_OVERLAP_COPY (1ull << 1)
+#define GENCAP_CACHE_CONTROL (1ull << 2)
+#define GENCAP_CMDCAP (1ull << 4)
+#define GENCAP_MAX_XFER_SHIFT 16
+#define GENCAP_MAX_BATCH_SHIFT 21
+#define GENCAP_IMS_SHIFT 25 /* 6 bits, units of 256 entries */
+#define GENCAP_CONFIG (1ull << 31)
+
+#define WQCAP_DEDICATED (1ull << 49)
+
+/* GENCTRL (9.2.9), GENSTS (9.2.10), INTCAUSE (9.2.11) */
+enum { GENCTRL_SOFTERR_INT = 1u << 0, GENCTRL_HALT_INT = 1u << 1, GENCTRL_MASK = 0x7 };
+enum { DEVICE_DISABLED = 0, DEVICE_ENABLED = 1, DEVICE_DRAINING = 2, DEVICE_HALTED = 3 };
+enum { INTCAUSE_SWERR = 1u << 0, INTCAUSE_CMD = 1u << 1, INTCAUSE_HALT = 1u << 4 };
+
+/* CMD and CMDSTATUS (9.2.12, 9.2.13) */
+#define CMD_OPERAND(cmd) ((cmd) & 0xFFFFFu)
+#define CMD_CODE(cmd) (((cmd) >> 20) & 0x1Fu)
+#define CMD_REQUEST_INTERRUPT (1u << 31)
+#define CMDSTATUS_ACTIVE (1u << 31)
+
+enum command {
+	CMD_ENABLE_DEVICE = 1,
+	CMD_DISABLE_DEVICE = 2,
+	CMD_DRAIN_ALL = 3,
+	CMD_ABORT_ALL = 4,
+	CMD_RESET_DEVICE = 5,
+	CMD_ENABLE_WQ = 6,
+	CMD_DISABLE_WQ = 7,
+	CMD_DRAIN_WQ = 8,
+	CMD_ABORT_WQ = 9,
+	CMD_RESET_WQ = 10,
+	CMD_DRAIN_PASID = 11,
+	CMD_ABORT_PASID = 12,
+	CMD_REQUEST_INT_HANDLE = 13,
+	CMD_RELEASE_INT_HANDLE = 14,
+};
+
+enum { HANDLE_OPERAND_INDEX = 0xFFFF, HANDLE_OPERAND_IMS = 1u << 16, HANDLE_OPERAND_RESERVED = 0xE0000 };
+
+/* Error codes of commands (9.2.13, table 9-5) */
+enum command_error {
+	CMDERR_NONE = 0x00,
+	CMDERR_UNSUPPORTED = 0x01,
+	CMDERR_WQ_INDEX = 0x02,
+	CMDERR_RESERVED = 0x04,
+	CMDERR_HALTED = 0x05,
+	CMDERR_DEV_NOT_DISABLED = 0x10,
+	CMDERR_BUS_MASTER = 0x12,
+	CMDERR_WQ_SIZE_SUM = 0x14,
+	CMDERR_GROUP_CONFIG = 0x15,
+	CMDERR_WQ_GROUP = 0x16,
+	CMDERR_DEV_NOT_ENABLED = 0x20,
+	CMDERR_WQ_NOT_DISABLED = 0x21,
+	CMDERR_WQ_SIZE = 0x22,
+	CMDERR_WQ_PRIORITY = 0x23,
+	CMDERR_WQ_MODE = 0x24,
+	CMDERR_WQ_PASID = 0x26,
+	CMDERR_WQ_BATCH = 0x27,
+	CMDERR_WQ_XFER = 0x28,
+	CMDERR_DISABLE_DEV_NOT_ENABLED = 0x31,
+	CMDERR_WQ_NOT_ENABLED = 0x32,
+	CMDERR_HANDLE_INDEX = 0x41,
+	CMDERR_HANDLE_NONE = 0x42,
+};
+
+/* SWERROR qword 0 (9.2.16) */
+#define SWERROR_VALID (1ull << 0)
+#define SWERROR_OVERFLOW (1ull << 1)
+#define SWERROR_DESC_VALID (1ull << 2)
+#define SWERROR_WQ_VALID (1ull << 3)
+#define SWERROR_INFO_VALID (1ull << 7)
+enum { SWERR_CMD_ACTIVE = 0x52, SWERR_DWQ_FULL = 0x53 };
+
+/* ---- tables ---- */
+
+/* MSI-X permissions (9.2.21): 8 bytes an entry, 4 of them used */
+enum { MSIXPERM_STRIDE = 8, MSIXPERM_IGNORE = 1u << 2, MSIXPERM_WRITABLE = 0xFFFFF00Cu };
+/* GRPCFG (9.2.23) */
+enum { GRPCFG_STRIDE = 64, GRPCFG_WQ_WORDS = 4, GRPCFG_ENGINES = 32, GRPCFG_FLAGS = 40 };
+
+/* WQCFG (9.2.24), 32 bytes */
+enum { WQCFG_STRIDE = 32, WQCFG_DWORDS = 8 };
+enum { WQCFG_SIZE = 0, WQCFG_THRESHOLD = 1, WQCFG_MODE = 2, WQCFG_LIMITS = 3, WQCFG_STATE = 6 };
+#define WQCFG_MODE_DEDICATED (1u << 0)
+#define WQCFG_MODE_PRIORITY(dword) (((dword) >> 4) & 0xFu)
+#define WQCFG_MODE_PASID(dword) (((dword) >> 8) & 0xFFFFFu)
+#define WQCFG_MODE_PASID_EN (1u << 28)
+#define WQCFG_MODE_PRIV (1u << 29)
+#define WQCFG_LIMITS_XFER(dword) ((dword) & 0x1Fu)
+#define WQCFG_LIMITS_BATCH(dword) (((dword) >> 5) & 0xFu)
+#define WQCFG_STATE_MODE_SUPPORT (1u << 29)
+#define WQCFG_STATE_SHIFT 30
+enum { WQ_DISABLED = 0, WQ_ENABLED = 1, WQ_DRAINING = 2 };
+
+/* IMS entry (9.2.28), 16 bytes */
+enum { IMS_STRIDE = 16, IMS_ADDR_LO = 0, IMS_ADDR_HI = 4, IMS_DATA = 8, IMS_CTRL = 12 };
+enum { IMS_CTRL_MASK = 1u << 0, IMS_CTRL_PENDING = 1u << 1, IMS_CTRL_IGNORE = 1u << 2, IMS_CTRL_PASID_EN = 1u << 3 };
+#define IMS_CTRL_PASID(ctrl) ((ctrl) >> 12)
+#define IMS_CTRL_WRITABLE 0xFFFFF00Du
+#define MSI_ADDRESS_BASE 0xFEE00000u
+#define MSI_ADDRESS_MASK 0xFFF00000u
+
+/* MSI-X table entry (PCI Express base specification, 7.7.2) */
+enum { MSIX_STRIDE = 16, MSIX_ADDR_LO = 0, MSIX_ADDR_HI = 4, MSIX_DATA = 8, MSIX_VCTRL = 12, MSIX_VCTRL_MASK = 1u };
+
+/* ---- portals (9.3): one page each, four pages a work queue ---- */
+enum { PORTAL_PAGE = 0x1000, PORTAL_WQ_STRIDE = 0x4000, PORTAL_DESC = 64 };
+enum portal { PORTAL_MSIX = 0, PORTAL_IMS = 1 };
+
+/* ---- descriptor (8.1) ---- */
+enum opcode { OP_NOOP = 0x00, OP_BATCH = 0x01, OP_DRAIN = 0x02, OP_MEMMOVE = 0x03 };
+enum {
+	DESC_F_FENCE = 1u << 0,
+	DESC_F_BOF = 1u << 1,
+	DESC_F_CRAV = 1u << 2,
+	DESC_F_RCR = 1u << 3,
+	DESC_F_RCI = 1u << 4,
+	DESC_F_CACHE = 1u << 8,
+	DESC_F_CR_TC = 1u << 12,
+};
+
+/* ---- completion record (8.2) ---- */
+enum { CR_SIZE = 32, CR_ALIGN = 32 };
+
+enum status {
+	STATUS_NONE = 0x00,
+	STATUS_SUCCESS = 0x01,
+	STATUS_OPCODE = 0x10,
+	STATUS_FLAGS = 0x11,
+	STATUS_RESERVED = 0x12,
+	STATUS_XFER_SIZE = 0x13,
+	STATUS_HANDLE = 0x19,
+	STATUS_CR_FAULT = 0x1A,
+	STATUS_CR_ALIGN = 0x1B,
+	STATUS_READ_ERROR = 0x20,
+	STATUS_WRITE_ERROR = 0x21,
+};
+
+#endif

@@ -1,0 +1,280 @@
+"""The emulated machine as Python sees it: the physical device's BAR0, the IOMMU before it, virtual devices, the ledger.
+
+Nothing here decides anything: the host's control part (`host_ctl`) does. All calls release the GIL, may come from any thread,
+and return when what they promise has happened.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Self
+
+from device_model.ledger import RECORD_SIZE, LedgerRecord, decode
+
+LEDGER_CAPACITY = 1 << 18
+"""Records kept until they are read; 64 bytes each, touched only when used."""
+_READ_CHUNK = 4096
+
+
+class DeviceError(Exception):
+    """The device or the transport refused: the message says what and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConfig:
+    """Size of the physical device (DSA specification 9.2.2, 9.2.4)."""
+
+    num_wqs: int = 128
+    """Work queues, 1 to 255."""
+    total_wq_size: int = 8192
+    """Descriptors over all work queues, 1 to 65,535."""
+    num_ims: int = 2048
+    """IMS entries: a multiple of 256, at most 16,128."""
+    max_xfer_log2: int = 21
+    max_batch_log2: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class VdevConfig:
+    """What the host composed for one virtual device; register values are those that the guest reads."""
+
+    id: int
+    wq: int
+    vectors: tuple[tuple[int, int], ...]
+    """(IMS entry, interrupt handle) of vectors 1 and up."""
+    gencap: int
+    wqcap: int
+    grpcap: int
+    engcap: int
+    opcap: int
+    cmdcap: int
+    wq_size: int
+    wq_mode: int
+    wq_limits: int
+    vmm_owns_msix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStats:
+    """Counters of a virtual device's socket (transport/server.h)."""
+
+    connections: int
+    disconnections: int
+    messages: int
+    protocol_errors: int
+    interrupts_sent: int
+    interrupts_late: int
+    mappings: int
+    attached: int
+    mapped_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class VdevStats:
+    """Counters of a virtual device (vdev/vdev.h)."""
+
+    interrupts: int
+    interrupts_lost: int
+    descriptors: int
+    partial_stores: int
+    resets: int
+
+
+def shipped_core() -> ModuleType:
+    """The extension module that ships. DeviceError: it has not been built."""
+    try:
+        return importlib.import_module("device_model._core")
+    except ImportError as error:
+        raise DeviceError(f"the C extension is not built ({error}): run `make setup`, or install the package") from error
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        raise DeviceError(f"{what}: {os.strerror(-result)}")
+
+
+class Device:
+    """The physical device with its IOMMU, ledger and engine.
+
+    Raises DeviceError if a size is out of range or memory is short.
+    """
+
+    def __init__(
+        self,
+        config: DeviceConfig | None = None,
+        *,
+        core: ModuleType | None = None,
+        ledger_capacity: int = LEDGER_CAPACITY,
+        run_engine: bool = True,
+    ) -> None:
+        self.config = config or DeviceConfig()
+        self._core: Any = core or shipped_core()
+        self._ffi, self._lib = self._core.ffi, self._core.lib
+        c_config = self._ffi.new(
+            "struct idxd_config *",
+            {name: getattr(self.config, name) for name in DeviceConfig.__slots__},
+        )
+        self._platform = self._lib.platform_create(c_config, ledger_capacity, run_engine)
+        if not self._platform:
+            raise DeviceError(f"the device could not be made: no memory, or a size out of range in {self.config}")
+        self._idxd = self._lib.platform_idxd(self._platform)
+        self._iommu = self._lib.platform_iommu(self._platform)
+        self._ledger = self._lib.platform_ledger(self._platform)
+        self._buffer = self._ffi.new("struct ledger_record[]", _READ_CHUNK)
+        self._lost = self._ffi.new("uint64_t *")
+        self._vdevs: set[Vdev] = set()
+
+    # ---- the physical device ----
+
+    def read(self, offset: int, size: int = 4) -> int:
+        """Reads `size` bytes (1, 2, 4, 8) of BAR0 at an aligned byte offset; 0 outside."""
+        return int(self._lib.idxd_bar0_read(self._idxd, offset, size))
+
+    def write(self, offset: int, value: int, size: int = 4) -> None:
+        """Writes `size` bytes (4 or 8) of BAR0 at an aligned byte offset; ignored outside."""
+        self._lib.idxd_bar0_write(self._idxd, offset, size, value)
+
+    def step(self) -> bool:
+        """Processes one descriptor; False if there was none. Only with run_engine=False."""
+        return bool(self._lib.idxd_engine_step(self._idxd))
+
+    def plant_fault(self, fault: int) -> None:
+        """Plants a defect of the hardware (core/fault.h). Only in a core built for it; AttributeError otherwise."""
+        self._lib.idxd_plant_fault(self._idxd, fault)
+
+    # ---- the IOMMU ----
+
+    def remap_set(self, index: int, vdev: Vdev, vector: int) -> None:
+        """Interrupt remapping entry `index` (16 bits) leads to `vector` of `vdev`. DeviceError: no such entry."""
+        _check(self._lib.iommu_remap_set(self._iommu, index, vdev.target, vector), f"interrupt remapping entry {index}")
+
+    def remap_clear(self, index: int) -> None:
+        """Returns when no message is on its way through the entry any more."""
+        _check(self._lib.iommu_remap_clear(self._iommu, index), f"interrupt remapping entry {index}")
+
+    def pasid_set(self, pasid: int, vdev: Vdev) -> None:
+        """DMA with `pasid` (20 bits) goes to the memory of the VM behind `vdev`."""
+        _check(self._lib.iommu_pasid_set(self._iommu, pasid, vdev.target), f"PASID {pasid}")
+
+    def pasid_clear(self, pasid: int) -> None:
+        """Returns when no DMA with this PASID is in progress any more."""
+        _check(self._lib.iommu_pasid_clear(self._iommu, pasid), f"PASID {pasid}")
+
+    def iommu_entries(self) -> tuple[int, int]:
+        """(interrupt remapping entries, PASIDs) in use."""
+        counts = self._ffi.new("uint32_t[2]")
+        self._lib.iommu_count(self._iommu, counts, counts + 1)
+        return int(counts[0]), int(counts[1])
+
+    # ---- the ledger ----
+
+    def read_ledger(self) -> tuple[list[LedgerRecord], int]:
+        """Takes all records written since the last call: (records in order, number of records lost to overflow)."""
+        records: list[LedgerRecord] = []
+        self._lost[0] = 0
+        while True:
+            count = self._lib.ledger_read(self._ledger, self._buffer, _READ_CHUNK, self._lost)
+            records.extend(decode(self._ffi.buffer(self._buffer, count * RECORD_SIZE)[:]))
+            if count < _READ_CHUNK:
+                return records, int(self._lost[0])
+
+    # ---- virtual devices ----
+
+    def create_vdev(self, config: VdevConfig) -> Vdev:
+        """A virtual device over a work queue and IMS entries of this one. DeviceError: a value is out of range."""
+        vdev = Vdev(self, self._core, self._platform, config)
+        self._vdevs.add(vdev)
+        return vdev
+
+    def forget(self, vdev: Vdev) -> None:
+        """Called by a virtual device that has been closed."""
+        self._vdevs.discard(vdev)
+
+    def close(self) -> None:
+        """Ends everything, virtual devices first. Idempotent."""
+        for vdev in list(self._vdevs):
+            vdev.close()
+        if self._platform:
+            self._lib.platform_destroy(self._platform)
+            self._platform = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Vdev:
+    """A virtual device, and the socket that serves it. Made by Device.create_vdev()."""
+
+    def __init__(self, device: Device, core: ModuleType, platform: object, config: VdevConfig) -> None:
+        self.config = config
+        self._device = device
+        core_any: Any = core
+        self._ffi, self._lib = core_any.ffi, core_any.lib
+        self._server: Any = None
+        vectors = self._ffi.new("struct vdev_vector[]", [{"entry": e, "handle": h} for e, h in config.vectors] or 1)
+        names = ("id", "wq", "gencap", "wqcap", "grpcap", "engcap", "opcap", "cmdcap", "wq_size", "wq_mode", "wq_limits")
+        values = {name: getattr(config, name) for name in names}
+        values |= {"num_vectors": 1 + len(config.vectors), "vmm_owns_msix": config.vmm_owns_msix}
+        error = self._ffi.new("int *")
+        self._vdev = self._lib.vdev_create(platform, self._ffi.new("struct vdev_config *", values), vectors, error)
+        if not self._vdev:
+            raise DeviceError(f"virtual device {config.id}: {os.strerror(-error[0])} in {config}")
+
+    @property
+    def target(self) -> Any:
+        """What entries of the IOMMU lead to."""
+        return self._lib.vdev_target(self._vdev)
+
+    def serve(self, socket_path: Path, *, dma_timeout_ms: int = 1000) -> None:
+        """Listens on a new UNIX socket of mode 0600 for one vfio-user client at a time. DeviceError: path taken or too long."""
+        path = self._ffi.new("char[]", os.fsencode(socket_path))
+        options = self._ffi.new("struct vfu_server_options *", {"socket_path": path, "dma_timeout_ms": dma_timeout_ms})
+        error = self._ffi.new("int *")
+        self._server = self._lib.vfu_server_start(self._vdev, options, error)
+        if not self._server:
+            self._server = None
+            raise DeviceError(f"cannot serve on {socket_path}: {os.strerror(-error[0])}")
+
+    def server_stats(self) -> ServerStats:
+        """Counters of the socket; all zero while not served."""
+        names = tuple(ServerStats.__slots__)
+        if self._server is None:
+            return ServerStats(*(0 for _ in names))
+        stats = self._ffi.new("struct vfu_server_stats *")
+        self._lib.vfu_server_get_stats(self._server, stats)
+        return ServerStats(*(int(getattr(stats, name)) for name in names))
+
+    def stats(self) -> VdevStats:
+        """Counters of the device behind the socket."""
+        stats = self._ffi.new("struct vdev_stats *")
+        self._lib.vdev_get_stats(self._vdev, stats)
+        return VdevStats(*(int(getattr(stats, name)) for name in VdevStats.__slots__))
+
+    def wait_disconnected(self, count: int, timeout_ms: int) -> bool:
+        """Blocks until `count` clients have come and gone; False after timeout_ms."""
+        return self._server is None or self._lib.vfu_server_wait_disconnected(self._server, count, timeout_ms) == 0
+
+    def close_portal(self) -> None:
+        """Descriptors that the guest submits from now on are dropped."""
+        self._lib.vdev_close_portal(self._vdev)
+
+    def stop_serving(self) -> None:
+        """Ends the client's connection and removes the socket. Idempotent."""
+        if self._server is not None:
+            self._lib.vfu_server_stop(self._server)
+            self._server = None
+
+    def close(self) -> None:
+        """Stops serving and frees the device. Nothing of the IOMMU may lead to it any more. Idempotent."""
+        self.stop_serving()
+        if self._vdev:
+            self._lib.vdev_destroy(self._vdev)
+            self._vdev = None
+            self._device.forget(self)

@@ -1,0 +1,28 @@
+/* platform.h - the host machine: the physical device, the IOMMU before it, the ledger of both, and one engine thread. */
+#ifndef VDSA_PLATFORM_PLATFORM_H
+#define VDSA_PLATFORM_PLATFORM_H
+
+#include "../core/idxd.h"
+#include "iommu.h"
+
+struct platform;
+
+/* Whom an error of a work queue is passed on to. Called with no lock held. */
+struct wq_owner {
+	void *ctx;
+	void (*error)(void *ctx, const uint64_t swerror[4]);
+};
+
+/* run_engine: false gives a device whose engine is stepped by idxd_engine_step(), for tests of the core. NULL: out of memory, bad value. */
+struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engine);
+/* All virtual devices must be gone. Joins the engine. */
+void platform_destroy(struct platform *platform);
+
+struct idxd *platform_idxd(struct platform *platform);
+struct iommu *platform_iommu(struct platform *platform);
+struct ledger *platform_ledger(struct platform *platform);
+
+/* NULL owner: returns when no error is being passed to the one before. -EINVAL: no such work queue. */
+int platform_set_wq_owner(struct platform *platform, uint32_t wq, const struct wq_owner *owner);
+
+#endif

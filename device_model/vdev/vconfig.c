@@ -1,0 +1,162 @@
+/* vconfig.c - PCI config space of a virtual device (DSA specification, appendix C; PCI Express base specification 7.5). */
+#include <errno.h>
+#include <string.h>
+
+#include "vdev_internal.h"
+
+enum {
+	PCI_COMMAND = 0x04,
+	PCI_COMMAND_MEMORY = 1 << 1,
+	PCI_COMMAND_MASTER = 1 << 2,
+	PCI_STATUS = 0x06,
+	PCI_STATUS_CAP_LIST = 1 << 4,
+	PCI_BAR0 = 0x10,
+	PCI_INTERRUPT_LINE = 0x3C,
+	PCIE_CAP = 0x40,
+	PCIE_DEVCTL = PCIE_CAP + 8,
+	PCIE_DEVCTL_FLR = 1 << 15,
+	MSIX_CTRL = VDEV_MSIX_CAP + 2,
+	MSIX_CTRL_ENABLE = 1 << 15,
+	MSIX_CTRL_FUNCTION_MASK = 1 << 14,
+};
+
+static void put16(struct vdev *vdev, unsigned offset, uint16_t value)
+{
+	memcpy(&vdev->pci[offset], &value, sizeof(value));
+}
+
+static void put32(struct vdev *vdev, unsigned offset, uint32_t value)
+{
+	memcpy(&vdev->pci[offset], &value, sizeof(value));
+}
+
+static uint16_t get16(const struct vdev *vdev, unsigned offset)
+{
+	uint16_t value;
+
+	memcpy(&value, &vdev->pci[offset], sizeof(value));
+	return value;
+}
+
+/* Writable address bits of BAR registers 0 - 5: BAR0 and BAR2 are 64 bits wide. */
+uint32_t vconfig_bar_mask(unsigned bar)
+{
+	switch (bar) {
+	case 0:
+		return ~(uint32_t)(VDEV_BAR0_SIZE - 1);
+	case 2:
+		return ~(uint32_t)(VDEV_BAR2_SIZE - 1);
+	case 1:
+	case 3:
+		return UINT32_MAX;
+	default:
+		return 0;
+	}
+}
+
+void vconfig_init(struct vdev *vdev)
+{
+	const uint32_t bar_type = 0xC; /* 64 bits, prefetchable */
+
+	put16(vdev, 0x00, 0x8086);
+	put16(vdev, 0x02, 0x0B25);
+	put16(vdev, PCI_STATUS, PCI_STATUS_CAP_LIST);
+	put32(vdev, 0x08, 0x08800000); /* class 08 80 00, revision 0 */
+	put32(vdev, PCI_BAR0, bar_type);
+	put32(vdev, PCI_BAR0 + 8, bar_type);
+	put32(vdev, 0x2C, 0x00008086);
+	vdev->pci[0x34] = PCIE_CAP;
+	/* PCI Express, version 2, root complex integrated endpoint; FLR, extended tags, role-based error reporting */
+	put16(vdev, PCIE_CAP, (uint16_t)(0x10 | VDEV_MSIX_CAP << 8));
+	put16(vdev, PCIE_CAP + 2, 0x0092);
+	put32(vdev, PCIE_CAP + 4, 0x10008022);
+	put16(vdev, VDEV_MSIX_CAP, 0x11);
+	put16(vdev, MSIX_CTRL, (uint16_t)(vdev->config.num_vectors - 1));
+	put32(vdev, VDEV_MSIX_CAP + 4, VTABLE_MSIX);
+	put32(vdev, VDEV_MSIX_CAP + 8, VTABLE_PBA);
+}
+
+void vconfig_reset(struct vdev *vdev)
+{
+	put16(vdev, PCI_COMMAND, 0);
+	for (unsigned bar = 0; bar < 4; bar++)
+		put32(vdev, PCI_BAR0 + 4 * bar, bar % 2 ? 0 : 0xC);
+	vdev->pci[PCI_INTERRUPT_LINE] = 0;
+	put16(vdev, PCIE_DEVCTL, 0);
+	put16(vdev, MSIX_CTRL, (uint16_t)(vdev->config.num_vectors - 1));
+	vdev->msix_enabled = false;
+	vdev->msix_function_mask = false;
+	vdev->bus_master = false;
+}
+
+static uint8_t writable_bits(uint64_t offset)
+{
+	if (offset >= PCI_BAR0 && offset < PCI_BAR0 + 24) {
+		const unsigned bar = (unsigned)(offset - PCI_BAR0) / 4;
+
+		return (uint8_t)(vconfig_bar_mask(bar) >> (offset % 4 * 8));
+	}
+	switch (offset) {
+	case PCI_COMMAND:
+		return PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	case PCI_COMMAND + 1:
+		return 0x04; /* interrupt disable */
+	case PCI_INTERRUPT_LINE:
+		return 0xFF;
+	case PCIE_DEVCTL:
+		return 0xFF;
+	case PCIE_DEVCTL + 1:
+		return 0x7F; /* FLR reads as 0 */
+	case MSIX_CTRL + 1:
+		return (MSIX_CTRL_ENABLE | MSIX_CTRL_FUNCTION_MASK) >> 8;
+	default:
+		return 0;
+	}
+}
+
+static bool inside(uint64_t offset, uint32_t count)
+{
+	return count > 0 && offset < VDEV_CONFIG_SIZE && count <= VDEV_CONFIG_SIZE - offset;
+}
+
+int vconfig_read(struct vdev *vdev, uint64_t offset, uint8_t *buf, uint32_t count)
+{
+	if (!inside(offset, count))
+		return -EINVAL;
+	pthread_mutex_lock(&vdev->lock);
+	memcpy(buf, &vdev->pci[offset], count);
+	pthread_mutex_unlock(&vdev->lock);
+	return 0;
+}
+
+/* What the written bits mean from now on. Lock held; given up while pending interrupts are sent. */
+static void apply(struct vdev *vdev)
+{
+	const uint16_t msix = get16(vdev, MSIX_CTRL);
+
+	vdev->bus_master = get16(vdev, PCI_COMMAND) & PCI_COMMAND_MASTER;
+	vdev->msix_enabled = msix & MSIX_CTRL_ENABLE;
+	vdev->msix_function_mask = msix & MSIX_CTRL_FUNCTION_MASK;
+	vmsix_quiesce(vdev);
+	vmsix_flush(vdev);
+}
+
+int vconfig_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32_t count)
+{
+	bool reset = false;
+
+	if (!inside(offset, count))
+		return -EINVAL;
+	pthread_mutex_lock(&vdev->lock);
+	for (uint32_t i = 0; i < count; i++) {
+		const uint8_t mask = writable_bits(offset + i);
+
+		vdev->pci[offset + i] = (uint8_t)((vdev->pci[offset + i] & ~mask) | (buf[i] & mask));
+		reset = reset || (offset + i == PCIE_DEVCTL + 1 && (buf[i] & PCIE_DEVCTL_FLR >> 8));
+	}
+	apply(vdev);
+	pthread_mutex_unlock(&vdev->lock);
+	if (reset)
+		vdev_reset(vdev);
+	return 0;
+}

@@ -1,0 +1,85 @@
+#include "clock.h"
+#include "agent.h"
+#include "io.h"
+#include "lapic.h"
+
+#define CALIBRATION_NS 200000u
+#define SPIN_US 100u
+#define NAP_NS 100000u
+
+void clock_start(struct agent *agent)
+{
+    agent->clock_start = lapic_count();
+    agent->tsc_start = rdtsc();
+}
+
+void clock_calibrate(struct agent *agent)
+{
+    uint32_t ns;
+    uint64_t tsc;
+
+    /* Bounded, should the counter stand still. */
+    for (unsigned i = 0; i < 1000000; i++) {
+        ns = agent->clock_start - lapic_count();
+        tsc = rdtsc();
+        if (ns >= CALIBRATION_NS)
+            break;
+    }
+    agent->tsc_khz = (tsc - agent->tsc_start) * 1000000 / (ns ? ns : 1);
+    agent->shared->tsc_khz = agent->tsc_khz;
+}
+
+static uint64_t ticks(const struct agent *agent, uint32_t us)
+{
+    return us * agent->tsc_khz / 1000;
+}
+
+void wait_begin(struct agent *agent, struct wait *wait, uint32_t timeout_us)
+{
+    uint32_t spin_us = agent->shared->config.spin_us;
+    uint64_t now = rdtsc();
+
+    wait->end = now + ticks(agent, timeout_us);
+    wait->spin = ticks(agent, spin_us ? spin_us : SPIN_US);
+    wait->spin_end = now + wait->spin;
+    wait->seen = agent->interrupts;
+    wait->expired = false;
+    wait->alarm = false;
+}
+
+void wait_next(struct wait *wait)
+{
+    wait->spin_end = rdtsc() + wait->spin;
+}
+
+/* Halts unless an interrupt came after the condition was last looked at. */
+static void nap(struct agent *agent, struct wait *wait)
+{
+    interrupts_off();
+    if (agent->interrupts == wait->seen) {
+        lapic_alarm(NAP_NS);
+        wait->alarm = true;
+        halt_for_interrupt();
+    }
+    interrupts_on();
+}
+
+bool wait_more(struct agent *agent, struct wait *wait)
+{
+    uint64_t now = rdtsc();
+
+    if (wait->expired)
+        return false;
+    if (now >= wait->end)
+        wait->expired = true;
+    else if (now >= wait->spin_end)
+        nap(agent, wait);
+    wait->seen = agent->interrupts;
+    return true;
+}
+
+void wait_finish(struct wait *wait)
+{
+    if (wait->alarm)
+        lapic_alarm(0);
+}

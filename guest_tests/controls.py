@@ -1,0 +1,122 @@
+"""Runs a negative control: plants one fault, runs the scenarios that should notice it, and says what did."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from device_model.device import DeviceConfig
+from guest_tests.agent_errors import AgentError
+from guest_tests.planted import Fault, Finding
+from guest_tests.rig import Member, Rig
+from host_ctl.host import Host
+from host_ctl.results import promise
+from host_ctl.verdict import Evidence, Outcome, find_leaks, judge
+
+Scenario = Callable[[Rig], Awaitable[None]]
+
+GUESTS = 3
+VECTORS = 2
+PATIENCE_S = 0.5
+"""How long a guest waits for an interrupt that a planted fault may have taken from it. Without a fault: as in any run."""
+_CONDITIONS = {1: Finding.DUE, 2: Finding.LEAK, 4: Finding.LEDGER}
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRun:
+    """What a control found: finding -> the first sentence that shows it; and how long it took, in seconds."""
+
+    findings: dict[Finding, str]
+    seconds: float
+
+    def caught_by(self, fault: Fault) -> str:
+        """The evidence that counts for this fault; empty: it was missed."""
+        return next((f"{kind}: {self.findings[kind]}" for kind in Finding if kind in self.findings and kind in fault.shown_by), "")
+
+
+async def run_control(
+    fault: Fault | None, scenarios: Sequence[Scenario], members: Sequence[Member], core: ModuleType, folder: Path, seed: int
+) -> ControlRun:
+    """Runs `scenarios` on fresh mdevs in the guests that run already, with `fault` planted (None: without any).
+
+    Stops at the first finding that counts. The mdevs are gone afterwards, the guests go on.
+    """
+    begin = time.perf_counter()
+    config = DeviceConfig(num_wqs=GUESTS + 2, total_wq_size=(GUESTS + 2) * 64, num_ims=256)
+    host = await asyncio.to_thread(Host, config, core=core)
+    try:
+        clean = host.audit().counts()
+        if fault is not None:
+            fault.plant(host)
+            host.device.plant_fault(fault.core_fault)
+        fresh = [Member(m.index, m.guest, m.link, plugged=m.plugged + 1000) for m in members[:GUESTS]]
+        rig = Rig(host, fresh, folder, vectors=VECTORS, seed=seed)
+        if fault is not None:
+            rig.patience_s = PATIENCE_S
+        findings = await _look(rig, fault, scenarios)
+        await _unplug_all(rig)
+        findings |= _compare(clean, host.audit().counts())
+        for old, new in zip(members, fresh, strict=False):
+            old.plugged = new.plugged - 1000
+    finally:
+        await asyncio.to_thread(host.close)
+    return ControlRun(findings, time.perf_counter() - begin)
+
+
+async def _look(rig: Rig, fault: Fault | None, scenarios: Sequence[Scenario]) -> dict[Finding, str]:
+    findings: dict[Finding, str] = {}
+    wanted = fault.shown_by if fault is not None else frozenset(Finding)
+    for scenario in (_plug_all, *scenarios):
+        try:
+            await scenario(rig)
+        except (AssertionError, AgentError) as broken:
+            findings.setdefault(Finding.PROMISE, f"{promise(scenario.__name__)}: {str(broken).splitlines()[0]}")
+        findings = _judged(rig) | findings
+        if wanted & findings.keys():
+            break
+    return findings
+
+
+async def _plug_all(rig: Rig) -> None:
+    for member in rig.members:
+        await rig.plug(member)
+
+
+async def _unplug_all(rig: Rig) -> None:
+    for member in rig.members:
+        if member.mdev is not None:
+            with contextlib.suppress(AgentError):
+                await rig.unplug(member)
+
+
+def _judged(rig: Rig) -> dict[Finding, str]:
+    """What the verdict would say of the evidence so far."""
+    evidence = Evidence(
+        guests=frozenset(member.index for member in rig.members),
+        due=dict(rig.record.due),
+        guest_counts=rig.record.guest_counts(),
+        strays={member.index: rig.record.strays(member) for member in rig.members},
+        account=rig.record.summary(),
+        windows=tuple(rig.record.windows),
+        scenarios={"control": Outcome.PASSED},
+        planned_scenarios=frozenset({"control"}),
+        controls={},
+        planned_controls=frozenset(),
+        resources_before={},
+        resources_after={},
+    )
+    found = {Finding.LEAK: leak for leak in find_leaks(evidence)[:1]}
+    broken = {_CONDITIONS[c.number]: c.evidence for c in judge(evidence).conditions if c.number in _CONDITIONS and c.held is False}
+    return broken | found
+
+
+def _compare(before: dict[str, int], after: dict[str, int]) -> dict[Finding, str]:
+    for name, count in before.items():
+        if after[name] != count:
+            return {Finding.RESOURCES: f"{name.replace('_', ' ')}: {count} before, {after[name]} afterwards"}
+    return {}

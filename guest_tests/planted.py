@@ -1,0 +1,163 @@
+"""Negative controls: defects and mistakes planted on purpose, each of which the scenarios have to notice.
+
+Defects of the hardware exist in a build of the C core that is made here and ships nowhere (core/fault.h); mistakes of the
+host are parts of its control software that have been replaced by wrong ones. Neither can be switched on in a package.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib.util
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+
+from device_model import build_core
+from device_model.device import Vdev, VdevConfig
+from host_ctl.errors import HostError
+from host_ctl.host import Host
+from host_ctl.irq_domain import ArrayDomain, ImsInterrupt
+from host_ctl.mdev import MdevType, describe
+from host_ctl.remapping import RemapEntry, RemappingTable
+
+MODULE = "_vdsa_planted"
+
+
+class Finding(enum.StrEnum):
+    """What can show that something is wrong."""
+
+    LEAK = "leak"
+    """The verdict's evidence holds a leak."""
+    PROMISE = "promise"
+    """A scenario saw its promise broken."""
+    DUE = "due"
+    """An interrupt that was due did not arrive, or arrived twice."""
+    LEDGER = "ledger"
+    """The device's ledger and the guests' counters differ."""
+    RESOURCES = "resources"
+    """Something was not given back, or not wiped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault to plant: in the core (`core_fault`, enum planted_fault) or in the host's parts (`plant`).
+
+    `shown_by`: the findings of which at least one must appear; any other does not count as caught.
+    """
+
+    id: str
+    planted: str
+    shown_by: frozenset[Finding]
+    core_fault: int = 0
+    plant: Callable[[Host], None] = lambda host: None
+
+
+# ---- mistakes of the host ----
+
+
+class _ForgetfulDomain(ArrayDomain):
+    """Returns entries to the free list as they are."""
+
+    def _clear(self, entry: int) -> None:
+        """Forgotten."""
+
+
+class _GenerousDomain(ArrayDomain):
+    """Gives the entry that it gave out last to the next block as well."""
+
+    def _take(self) -> int:
+        if self._used and len(self._used) % 2 == 0:
+            return max(self._used)
+        return super()._take()
+
+    def _give_back(self, entry: int) -> None:
+        if entry in self._used:
+            super()._give_back(entry)
+
+
+class _MisdirectingTable(RemappingTable):
+    """Points the entry of every second vector at the virtual device before it."""
+
+    _earlier: Vdev | None = None
+    _latest: Vdev | None = None
+
+    def allocate(self, vdev: Vdev, vector: int) -> RemapEntry:
+        if vdev is not self._latest:
+            self._earlier, self._latest = self._latest, vdev
+        return super().allocate(self._earlier if self._earlier is not None else vdev, vector)
+
+
+def _plant_domain(kind: type[ArrayDomain]) -> Callable[[Host], None]:
+    def plant(host: Host) -> None:
+        host.parts.domain = kind(host.parts.chip)
+
+    return plant
+
+
+def _plant_remapping(host: Host) -> None:
+    host.parts.remapping = _MisdirectingTable(host.device)
+
+
+def _plant_foreign_handles(host: Host) -> None:
+    """Request Interrupt Handle answers with handles of the mdev composed before."""
+    before: list[Sequence[ImsInterrupt]] = []
+
+    def wrong(kind: MdevType, mdev_id: int, wq: int, size: int, own: Sequence[ImsInterrupt], eventfd: bool) -> VdevConfig:
+        config = describe(kind, mdev_id, wq, size, own, eventfd)
+        before.append(own)
+        if len(before) == 1:
+            return config
+        handles = [interrupt.handle for interrupt in before[-2]]
+        return replace(config, vectors=tuple((entry, handles[i % len(handles)]) for i, (entry, _) in enumerate(config.vectors)))
+
+    host.parts.describe = wrong
+
+
+_L, _P, _D, _R = Finding.LEAK, Finding.PROMISE, Finding.DUE, Finding.RESOURCES
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("pasid-check-skipped", "the device does not compare the entry's PASID", frozenset({_L}), core_fault=1),
+    Fault("pasid-enable-ignored", "the device takes an entry without PASID Enable for everybody's", frozenset({_L, _P}), core_fault=2),
+    Fault("check-after-execution", "the device checks the handle after it has executed the operation", frozenset({_P}), core_fault=3),
+    Fault("pending-on-refusal", "a refused interrupt sets Pending of the victim's entry", frozenset({_L, _P}), core_fault=4),
+    Fault("mask-ignored", "a masked entry sends its message", frozenset({_L, _P}), core_fault=5),
+    Fault("handle-state-ignored", "the device takes handles that were released or never given", frozenset({_P}), core_fault=6),
+    Fault("slot-not-cleared", "the host frees entries without wiping them", frozenset({_R, _P}), plant=_plant_domain(_ForgetfulDomain)),
+    Fault("slot-given-twice", "the host gives one entry to two mdevs", frozenset({_L, _D, _P}), plant=_plant_domain(_GenerousDomain)),
+    Fault("remap-elsewhere", "remapping entries of an mdev point at another VM", frozenset({_L}), plant=_plant_remapping),
+    Fault("foreign-handle-returned", "the guest gets the handles of another mdev", frozenset({_P, _D}), plant=_plant_foreign_handles),
+)
+
+
+# ---- the build with places for defects ----
+
+
+def planted_core(cache: Path) -> ModuleType:
+    """The core with FAULT() places, built below `cache` or found there. HostError: the compiler failed, with its words."""
+    sources = [*build_core.c_sources(), *build_core.c_sources(".h"), Path(build_core.__file__)]
+    digest = sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    folder = cache / f"planted-{digest}"
+    found = next(folder.glob(f"{MODULE}*.so"), None) or _build(cache, folder)
+    spec = importlib.util.spec_from_file_location(MODULE, found)
+    if spec is None or spec.loader is None:
+        raise HostError(f"{found} is no extension module: remove {folder} and try again")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _build(cache: Path, folder: Path) -> Path:
+    """Under another name first: an interrupted build is never mistaken for a whole one."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="planted-building-", dir=cache) as scratch:
+        try:
+            made = Path(build_core.make_ffi(MODULE, planted=True).compile(tmpdir=scratch))
+        except Exception as error:  # distutils and cffi raise many kinds
+            raise HostError(f"the core with planted faults could not be built: {error}") from error
+        folder.mkdir(exist_ok=True)
+        target = folder / made.name
+        made.replace(target)
+    return target

@@ -1,0 +1,108 @@
+"""pytest plugin: the fixtures `rig` (guests with an mdev each) and `arena` (where faults are planted).
+
+The suite gives it a session; a plain `pytest guest_tests` makes a small one of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from device_model.device import DeviceError
+from guest_tests.agent_errors import AgentError
+from guest_tests.arena import Arena
+from guest_tests.controls import GUESTS
+from guest_tests.guests import running_guests
+from guest_tests.planted import planted_core
+from guest_tests.rig import Member, Rig, make_host
+from guest_tests.session import Session, open_session
+from host_ctl.errors import HostError
+from host_ctl.options import RunOptions
+from host_ctl.progress import QuietProgress
+from qemu_patches.store import default_folder
+
+SESSION = pytest.StashKey[Session]()
+PLAIN = RunOptions(guests=4, vectors=3, seed=1)
+"""What a plain pytest run uses."""
+
+
+@pytest.fixture(scope="session")
+def session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    """The suite's session, or a small one of its own."""
+    given = request.config.stash.get(SESSION, None)
+    if given is not None:
+        yield given
+        return
+    own = open_session(PLAIN, QuietProgress())
+    yield own
+    own.folder.close()
+
+
+@contextlib.contextmanager
+def or_end_the_run(session: Session) -> Iterator[None]:
+    """Where there is nothing to run scenarios on, the run ends with one clear reason instead of an error for each."""
+    try:
+        yield
+    except (HostError, DeviceError, AgentError, AssertionError, OSError) as error:
+        session.interrupted = str(error) or type(error).__name__
+        pytest.exit(session.interrupted)
+
+
+@pytest.fixture(scope="session")
+async def members(session: Session) -> AsyncIterator[list[Member]]:
+    """Running guests; three at least, for the controls need two that watch a third."""
+    count = max(session.options.guests, GUESTS) if session.options.controls else session.options.guests
+    session.progress.phase("Starting guests")
+    async with contextlib.AsyncExitStack() as stack:
+        with or_end_the_run(session):
+            guests = running_guests(
+                count, session.image, session.qemu, session.folder.path,
+                accelerator=session.accelerator.name, ready=session.progress.guests_ready,
+            )  # fmt: skip
+            started = await stack.enter_async_context(guests)
+        yield started
+
+
+@pytest.fixture(scope="session")
+async def rig(session: Session, members: list[Member]) -> AsyncIterator[Rig]:
+    """The guests of the run, each with an mdev plugged into it while it ran."""
+    options = session.options
+    host = await asyncio.to_thread(make_host, options.guests, options.vectors)
+    session.audit_before = host.audit().counts()
+    rig = Rig(
+        host, members[: options.guests], session.folder.path,
+        vectors=options.vectors, seed=options.seed, eventfd=options.delivery == "eventfd",
+    )  # fmt: skip
+    try:
+        session.progress.phase("Hotplugging an mdev into each running guest")
+        with or_end_the_run(session):
+            for member in rig.members:
+                await rig.plug(member)
+        session.progress.phase("Scenarios")
+        session.progress.planned(len(session.planned))
+        yield rig
+    finally:
+        session.freeze(rig)
+        await asyncio.to_thread(rig.close)
+
+
+@pytest.fixture(scope="session")
+async def arena(session: Session, rig: Rig) -> Arena:
+    """Comes after the last scenario: what they showed is taken down, and their mdevs are unplugged."""
+    await finish(session, rig)
+    session.progress.phase("Negative controls")
+    session.progress.planned(len(session.planned_controls) + 1)
+    core = await asyncio.to_thread(planted_core, default_folder() / "planted")
+    return Arena(session, rig.members, core)
+
+
+async def finish(session: Session, rig: Rig) -> None:
+    """Unplugs all mdevs, freezes the evidence and audits the host."""
+    for member in rig.members:
+        if member.mdev is not None:
+            await rig.unplug(member)
+    session.freeze(rig)
+    session.audit_after = rig.host.audit().counts()

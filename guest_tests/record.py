@@ -1,0 +1,85 @@
+"""What a run has seen so far: what was due, what the guests counted, what the device's ledger says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from guest_tests.agent_results import Counters
+from host_ctl.account import LedgerAccount
+from host_ctl.account_summary import AccountSummary
+from host_ctl.host import Host
+from host_ctl.mdev import Mdev
+from host_ctl.verdict import Vector, Window
+
+if TYPE_CHECKING:
+    from guest_tests.rig import Member
+
+_SLOT = 0
+
+
+class Record:
+    """Kept by the rig. Counts of guests begin at zero here, whatever their agents have counted before."""
+
+    def __init__(self, members: Sequence[Member], host: Host) -> None:
+        self._members = members
+        self._host = host
+        self._before: dict[int, Counters] = {member.index: member.link.counters() for member in members}
+        self._owner: dict[int, int] = {}
+        self.account = LedgerAccount()
+        self.due: Counter[Vector] = Counter()
+        self.windows: list[Window] = []
+        self.handles: dict[int, list[int]] = {}
+        """mdev id -> handles that its guest got, vectors 1 and up."""
+
+    def created(self, mdev: Mdev, member: Member) -> None:
+        """From now on interrupts of `mdev` are those of `member`; ids are never used again."""
+        self._owner[mdev.id] = member.index
+        for interrupt in mdev.interrupts:
+            self.account.placed(interrupt.entry, mdev.id)
+
+    def is_due(self, member: Member, vector: int, count: int = 1) -> None:
+        """`count` interrupts must arrive at a vector of this guest."""
+        self.due[member.index, vector] += count
+
+    def window(self, name: str, watched: Sequence[Member], before: frozenset[int], after: frozenset[int]) -> None:
+        """A window of silence that has ended."""
+        self.windows.append(Window(name, before, after, frozenset(member.index for member in watched), paced=True))
+
+    def read_ledger(self) -> None:
+        """Takes what the device has written since."""
+        records, lost = self._host.read_ledger()
+        self.account.lost(lost)
+        self.account.feed(records)
+
+    def summary(self) -> AccountSummary:
+        """The ledger so far, by guests."""
+        self.read_ledger()
+        return self.account.summary(self._owner.get)
+
+    def counts(self, member: Member) -> dict[int, int]:
+        """MSI-X vector -> interrupts that the guest's handlers counted since this record began; without zeros."""
+        base = member.link.vector_base(_SLOT)
+        top = base + member.link.vectors_per_slot
+        seen = member.link.counters().since(self._before[member.index])
+        return {vector - base: count for vector, count in seen.items() if base <= vector < top}
+
+    def strays(self, member: Member) -> int:
+        """Interrupts at CPU vectors that nobody owned."""
+        return member.link.counters().stray_total - self._before[member.index].stray_total
+
+    def guest_counts(self) -> dict[Vector, int]:
+        """All guests' counts, with a zero where one is due that did not come."""
+        counts: dict[Vector, int] = dict.fromkeys(self.due, 0)
+        for member in self._members:
+            counts |= {(member.index, vector): count for vector, count in self.counts(member).items()}
+        return counts
+
+    def check_counts(self, watched: Sequence[Member], when: str) -> None:
+        """AssertionError: a guest counted more or less than was due so far, or strays."""
+        for member in watched:
+            seen = self.counts(member)
+            due = {vector: count for (guest, vector), count in self.due.items() if guest == member.index and count}
+            assert seen == due, f"{when}: guest {member.index} counted {seen} by vector, due was {due}"
+            assert self.strays(member) == 0, f"{when}: guest {member.index} saw interrupts on vectors that nobody owns"

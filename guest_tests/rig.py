@@ -1,0 +1,232 @@
+"""The agent rig: a host with its device, and running guests with the bare-metal agent, each with one mdev hotplugged."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from device_model.device import Device, DeviceConfig
+from guest_tests.agent_link import AgentLink
+from guest_tests.agent_numbers import ItemResult, Result, SlotState
+from guest_tests.agent_results import Item, ItemOutcome
+from guest_tests.descriptors import Status, firing_noop
+from guest_tests.record import Record
+from host_ctl.guest import Guest
+from host_ctl.host import Host
+from host_ctl.mdev import Mdev
+
+SLOT = 0
+"""Every guest has one root port, and its mdev lies behind it."""
+PORTAL = 0x1000
+"""Offset of the portal page in BAR2: the limited MSI-X portal, as Linux's driver uses (DSA specification 9.3)."""
+MAX_SPIN = 1 << 40
+PATIENCE_S = 20.0
+"""Bound on one wait of an agent for its device: a hang is found, a machine that is busy for seconds is borne."""
+ATTACK_BATCH = 512
+"""Items of one SUBMIT; the agent has places for 1,024."""
+
+
+@dataclass(slots=True)
+class Member:
+    """A guest of the rig, and the mdev it has now."""
+
+    index: int
+    guest: Guest
+    link: AgentLink
+    mdev: Mdev | None = None
+    plugged: int = 0
+    """Times an mdev was plugged: makes device ids fresh."""
+
+    @property
+    def device(self) -> Mdev:
+        """The mdev; RuntimeError if there is none now."""
+        if self.mdev is None:
+            raise RuntimeError(f"guest {self.index} has no mdev")
+        return self.mdev
+
+    @property
+    def vectors(self) -> range:
+        """MSI-X vectors that are backed by the IMS."""
+        return range(1, len(self.device.interrupts) + 1)
+
+    def cpu_vector(self, vector: int) -> int:
+        """The CPU's vector of an MSI-X vector."""
+        return self.link.vector_base(SLOT) + vector
+
+
+@dataclass(slots=True)
+class Timings:
+    """Series that the rig measures as it goes, in milliseconds."""
+
+    device_add: list[float] = field(default_factory=list)
+    add_to_interrupt: list[float] = field(default_factory=list)
+    device_del: list[float] = field(default_factory=list)
+    round_trip: list[float] = field(default_factory=list)
+
+
+class Rig:
+    """Plugs, fires, attacks and keeps the record. Scenarios are written against this class alone.
+
+    `host` is replaced when faults are planted; `members` stay.
+    """
+
+    def __init__(self, host: Host, members: Sequence[Member], folder: Path, *, vectors: int, seed: int, eventfd: bool = False) -> None:
+        self.host = host
+        self.members = list(members)
+        self.folder = folder
+        self.vectors = vectors
+        self.random = random.Random(seed)
+        self.timings = Timings()
+        self.record = Record(self.members, host)
+        self._eventfd = eventfd
+        self.patience_s = PATIENCE_S
+
+    # ---- mdevs in and out of running guests ----
+
+    async def plug(self, member: Member) -> None:
+        """Creates an mdev, hotplugs it into the running guest, and has the guest bring it up and take one interrupt."""
+        mdev = await asyncio.to_thread(self.host.create, "dsa-1dwq-v1", self.vectors, self.folder, eventfd=self._eventfd)
+        self.record.created(mdev, member)
+        member.mdev = mdev
+        member.plugged += 1
+        begin = time.perf_counter()
+        added = await member.guest.plug(self._device_id(member), mdev.socket, SLOT)
+        await member.link.wait_slot(SLOT, SlotState.PRESENT)
+        report = await member.link.enable(SLOT, self.vectors)
+        self.record.handles[mdev.id] = [report.handles[vector] for vector in member.vectors]
+        await self.fire(member, [1])
+        self.timings.add_to_interrupt.append((time.perf_counter() - begin) * 1e3)
+        self.timings.device_add.append(added.seconds * 1e3)
+
+    async def unplug(self, member: Member) -> None:
+        """Takes the mdev out of the running guest and destroys it; returns when all of it is free."""
+        mdev = member.device
+        self.timings.device_del.append(await member.guest.unplug(self._device_id(member)) * 1e3)
+        member.mdev = None
+        await asyncio.to_thread(self.host.destroy, mdev)
+
+    def _device_id(self, member: Member) -> str:
+        return f"mdev{member.index}-{member.plugged}"
+
+    # ---- interrupts that are due ----
+
+    def handle(self, member: Member, vector: int) -> int:
+        """The interrupt handle that the guest was given for a vector (1 and up)."""
+        return self.record.handles[member.device.id][vector - 1]
+
+    async def fire(self, member: Member, vectors: Iterable[int]) -> list[ItemOutcome]:
+        """Fires at the guest's own vectors, one by one, each acknowledged before the next; AssertionError if one is not."""
+        wanted = list(vectors)
+        items = [
+            Item(
+                firing_noop(member.link.completion_address(place), self.handle(member, vector)),
+                expect_vector=member.cpu_vector(vector),
+            )
+            for place, vector in enumerate(wanted)
+        ]
+        submission = await member.link.submit(SLOT, items, portal=PORTAL, timeout_s=self.patience_s)
+        for vector, outcome in zip(wanted, submission.items, strict=True):
+            self.record.is_due(member, vector)
+            assert outcome.result is ItemResult.DONE, (
+                f"guest {member.index}, vector {vector}: {outcome.result.name}, status {outcome.status:#04x}"
+            )
+            assert outcome.status == Status.SUCCESS, f"guest {member.index}, vector {vector}: status {outcome.status:#04x}"
+            if outcome.interrupt_us is not None:
+                self.timings.round_trip.append(outcome.interrupt_us / 1e3)
+        return list(submission.items)
+
+    async def arrived(self, member: Member, vector: int) -> None:
+        """Waits until the guest has counted all that is due at a vector. AgentTimeout: it does not come."""
+        already = member.link.counters().count[member.cpu_vector(vector)] - self.record.counts(member).get(vector, 0)
+        await member.link.wait_count(member.cpu_vector(vector), already + self.record.due[member.index, vector], self.patience_s)
+
+    async def fire_until_stopped(self, member: Member) -> int:
+        """Fires at one of the guest's own vectors, each acknowledged, until stop_firing(); returns how often."""
+        vector = self.random.choice(member.vectors)
+        item = Item(
+            firing_noop(member.link.completion_address(0), self.handle(member, vector)),
+            expect_vector=member.cpu_vector(vector),
+        )
+        spin = await member.link.spin(SLOT, item, portal=PORTAL, maximum=MAX_SPIN, timeout_s=self.patience_s)
+        self.record.is_due(member, vector, spin.fired)
+        assert spin.result is Result.OK, f"guest {member.index}, vector {vector}: {spin.result.name} after {spin.fired}"
+        return spin.fired
+
+    def stop_firing(self, members: Iterable[Member]) -> None:
+        """Ends fire_until_stopped() of these guests after the shot they are at."""
+        for member in members:
+            member.link.stop_spin()
+
+    # ---- silence ----
+
+    @contextlib.asynccontextmanager
+    async def silence(self, name: str, *, among: Sequence[Member] | None = None) -> AsyncIterator[None]:
+        """A window in which nothing may arrive but what is due, between canaries that reach all watched guests.
+
+        An interrupt that should not have been is sent before the second canary, and takes the same way: when the canary
+        has arrived, it would have. AssertionError: a guest counted more, or less, than was due.
+        """
+        watched = list(self.members if among is None else among)
+        before = await self._canaries(watched)
+        yield
+        after = await self._canaries(watched)
+        self.record.window(name, watched, before, after)
+        self.record.check_counts(watched, name)
+
+    async def _canaries(self, watched: Sequence[Member]) -> frozenset[int]:
+        async def canary(member: Member) -> int:
+            await self.fire(member, [self.random.choice(member.vectors)])
+            return member.index
+
+        return frozenset(await asyncio.gather(*(canary(member) for member in watched)))
+
+    # ---- attempts that are not ----
+
+    async def attempt(self, member: Member, descriptors: Sequence[bytes], *, window: int = 32) -> list[ItemOutcome]:
+        """Submits descriptors whose records the agent waits for; byte 8 to 15 of each is replaced by its record's address."""
+        outcomes: list[ItemOutcome] = []
+        for start in range(0, len(descriptors), ATTACK_BATCH):
+            batch = descriptors[start : start + ATTACK_BATCH]
+            items = [Item(self._with_record(member, place, one)) for place, one in enumerate(batch)]
+            submission = await member.link.submit(SLOT, items, portal=PORTAL, window=window, timeout_s=self.patience_s)
+            outcomes.extend(submission.items)
+        return outcomes
+
+    def _with_record(self, member: Member, place: int, descriptor: bytes) -> bytes:
+        return descriptor[:8] + member.link.completion_address(place).to_bytes(8, "little") + descriptor[16:]
+
+    async def attempt_handles(self, member: Member, handles: Iterable[int]) -> list[ItemOutcome]:
+        """Fires No-ops with interrupt handles that are not the guest's to use."""
+        return await self.attempt(member, [firing_noop(0, handle) for handle in handles])
+
+    def foreign_handles(self, member: Member) -> list[int]:
+        """All handles that the host gave to the other guests' mdevs and not to this one's."""
+        own = set(member.device.handles)
+        return [h for other in self.members if other is not member and other.mdev for h in other.mdev.handles if h not in own]
+
+    def close(self) -> None:
+        """Ends the device; the guests belong to somebody else."""
+        self.host.close()
+
+
+def assert_refused(outcomes: Iterable[ItemOutcome]) -> None:
+    """Every attempt was refused with status 0x19 and nothing completed (DSA specification 5.4). AssertionError otherwise."""
+    for number, outcome in enumerate(outcomes):
+        assert outcome.result is ItemResult.DONE, f"attempt {number}: {outcome.result.name}, no completion record"
+        assert outcome.status == Status.HANDLE, f"attempt {number}: status {outcome.status:#04x}, a refusal is 0x19"
+        assert outcome.completion[4:8] == bytes(4), f"attempt {number}: refused, but bytes were completed"
+
+
+def make_host(guests: int, vectors: int, *, spare: int = 2) -> Host:
+    """A host whose device has room for `guests` mdevs of `vectors` vectors and some to spare."""
+    needed = (guests + spare) * vectors
+    config = DeviceConfig(num_wqs=min(255, guests + spare), total_wq_size=min(0xFFFF, (guests + spare) * 64), num_ims=(needed + 255) // 256 * 256)
+    return Host(config)
+
+
+__all__ = ["PORTAL", "SLOT", "Device", "Member", "Rig", "Timings", "assert_refused", "make_host"]

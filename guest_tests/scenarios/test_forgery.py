@@ -1,0 +1,115 @@
+"""A guest fires with interrupt handles that are not its own: refused with 0x19, nothing executed, the victim silent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from guest_tests.descriptors import WITH_RECORD, Flag, Opcode, Status, descriptor
+from guest_tests.rig import Rig, assert_refused
+
+EXHAUSTIVE_GUESTS = 8
+"""Up to so many guests every combination is tried, above them a sample by seed."""
+SAMPLE = 64
+"""Handles a guest tries in each scenario of a larger run."""
+_REQUEST_HANDLE, _RELEASE_HANDLE = 13 << 20, 14 << 20
+
+
+def _chosen(rig: Rig, handles: Sequence[int]) -> list[int]:
+    if len(rig.members) <= EXHAUSTIVE_GUESTS or len(handles) <= SAMPLE:
+        return list(handles)
+    return rig.random.sample(handles, SAMPLE)
+
+
+async def _all_try(rig: Rig, handles: dict[int, list[int]]) -> None:
+    outcomes = await asyncio.gather(*(rig.attempt_handles(m, handles[m.index]) for m in rig.members))
+    for member_outcomes in outcomes:
+        assert_refused(member_outcomes)
+
+
+async def test_handles_of_other_guests_are_refused_and_their_owners_stay_silent(rig: Rig) -> None:
+    handles = {member.index: _chosen(rig, rig.foreign_handles(member)) for member in rig.members}
+
+    async with rig.silence("foreign handles"):
+        await _all_try(rig, handles)
+
+    assert not any(interrupt.pending for member in rig.members for interrupt in member.device.interrupts)
+
+
+async def test_handles_that_nobody_was_given_are_refused(rig: Rig) -> None:
+    given = {handle for mdev in rig.host.mdevs.values() for handle in mdev.handles}
+    free = [handle for handle in range(rig.host.parts.chip.num_ims) if handle not in given]
+    handles = {member.index: _chosen(rig, free) for member in rig.members}
+
+    async with rig.silence("handles never given"):
+        await _all_try(rig, handles)
+
+
+async def test_handles_out_of_range_are_refused(rig: Rig) -> None:
+    size = rig.host.parts.chip.num_ims
+    edges = [size, size + 1, 2 * size, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF]
+    handles = {m.index: edges + rig.random.sample(range(size, 0x10000), 25) for m in rig.members}
+
+    async with rig.silence("handles out of range"):
+        await _all_try(rig, handles)
+
+
+async def test_released_handle_is_refused_until_it_is_requested_again(rig: Rig) -> None:
+    member, neighbour = rig.random.sample(rig.members, 2)
+    vector = rig.random.choice(member.vectors)
+    handle = rig.handle(member, vector)
+
+    async with rig.silence("released handle", among=[member, neighbour]):
+        released = await member.link.command(0, _RELEASE_HANDLE | vector)
+        refused = await rig.attempt_handles(member, [handle]) + await rig.attempt_handles(neighbour, [handle])
+        requested = await member.link.command(0, _REQUEST_HANDLE | vector)
+        await rig.fire(member, [vector])
+
+    assert released == 0
+    assert_refused(refused)
+    assert requested == handle << 8
+
+
+async def test_refused_memmove_writes_nothing(rig: Rig) -> None:
+    attacker, victim = rig.random.sample(rig.members, 2)
+    base, _ = attacker.link.scratch
+    source, destination, size = base, base + 8192, 4096
+    attacker.link.memory(source, size)[:] = bytes([0xA5]) * size
+    attacker.link.memory(destination, size)[:] = bytes([0x5A]) * size
+
+    async with rig.silence("refused memmove", among=[attacker, victim]):
+        refused = await rig.attempt(attacker, [_move(source, destination, size, h) for h in victim.device.handles])
+        untouched = bytes(attacker.link.memory(destination, size))
+        moved = await rig.attempt(attacker, [_plain_move(source, destination, size)])
+
+    assert_refused(refused)
+    assert untouched == bytes([0x5A]) * size
+    assert [outcome.status for outcome in moved] == [Status.SUCCESS]
+    assert bytes(attacker.link.memory(destination, size)) == bytes([0xA5]) * size
+
+
+def _move(source: int, destination: int, size: int, handle: int) -> bytes:
+    flags = WITH_RECORD | Flag.RCI
+    return descriptor(Opcode.MEMMOVE, flags=flags, source=source, destination=destination, size=size, handle=handle)
+
+
+def _plain_move(source: int, destination: int, size: int) -> bytes:
+    return descriptor(Opcode.MEMMOVE, source=source, destination=destination, size=size)
+
+
+async def test_entry_without_pasid_enable_refuses_its_owner_and_strangers(rig: Rig) -> None:
+    """The state between the two halves of taking interrupts away: PASID Enable of entry and queue must agree (5.4)."""
+    owner, stranger = rig.random.sample(rig.members, 2)
+    vector = rig.random.choice(owner.vectors)
+    interrupt = owner.device.interrupts[vector - 1]
+    handle = rig.handle(owner, vector)
+
+    async with rig.silence("entry without PASID Enable", among=[owner, stranger]):
+        interrupt.disarm()
+        refused = await rig.attempt_handles(owner, [handle]) + await rig.attempt_handles(stranger, [handle])
+        pending = interrupt.pending
+        interrupt.unmask()
+
+    assert_refused(refused)
+    assert not pending
+

@@ -1,0 +1,66 @@
+"""Plugging and unplugging one guest's mdev touches no other, and hands nothing of the old owner to the new one."""
+
+from __future__ import annotations
+
+import asyncio
+
+from guest_tests.agent_results import Item
+from guest_tests.descriptors import Flag, Opcode, descriptor, firing_noop
+from guest_tests.rig import PORTAL, SLOT, Rig, assert_refused
+
+CYCLES = 3
+_MOVE_BYTES = 1 << 20
+
+
+async def test_entries_of_an_unplugged_neighbour_serve_only_their_new_owner(rig: Rig) -> None:
+    """Descriptors of the old owner are in flight when it is unplugged; its entries go to another guest at once."""
+    old, new = rig.random.sample(rig.members, 2)
+    entries, stale = set(old.device.handles), list(old.device.handles)
+    base, _ = old.link.scratch
+
+    async with rig.silence("entries change hands"):
+        await rig.unplug(new)
+        for vector in old.vectors:
+            await old.link.mask(SLOT, vector, masked=True)
+        in_flight = [_firing_move(base, base + 2 * _MOVE_BYTES, handle) for handle in stale]
+        await old.link.submit(SLOT, [Item(one, wait_completion=False) for one in in_flight], portal=PORTAL)
+        await rig.unplug(old)
+        await rig.plug(new)
+        await rig.plug(old)
+        refused = await rig.attempt_handles(old, stale)
+        await rig.fire(new, new.vectors)
+
+    assert set(new.device.handles) == entries
+    assert_refused(refused)
+
+
+def _firing_move(source: int, destination: int, handle: int) -> bytes:
+    return descriptor(
+        Opcode.MEMMOVE, flags=Flag.RCI, source=source, destination=destination, size=_MOVE_BYTES, handle=handle
+    )
+
+
+async def test_plug_and_unplug_while_all_others_fire(rig: Rig) -> None:
+    moving, *others = rig.random.sample(rig.members, len(rig.members))
+
+    async with rig.silence("plug and unplug under fire"):
+        spins = [asyncio.create_task(rig.fire_until_stopped(member)) for member in others]
+        for _ in range(CYCLES):
+            await rig.unplug(moving)
+            await rig.plug(moving)
+        rig.stop_firing(others)
+        fired = await asyncio.gather(*spins)
+
+    assert all(count > 0 for count in fired)
+
+
+async def test_unplugged_guest_keeps_no_way_to_fire(rig: Rig) -> None:
+    gone, stays = rig.random.sample(rig.members, 2)
+    stale = list(gone.device.handles)
+
+    async with rig.silence("stale handles", among=[gone, stays]):
+        await rig.unplug(gone)
+        refused = await rig.attempt(stays, [firing_noop(0, handle) for handle in stale])
+        await rig.plug(gone)
+
+    assert_refused(refused)

@@ -1,0 +1,80 @@
+"""Masked vectors: nothing arrives while masked, nothing is lost, and a forged attempt leaves no trace in a victim."""
+
+from __future__ import annotations
+
+from guest_tests.descriptors import Status
+from guest_tests.rig import Rig, assert_refused
+
+SLOT = 0
+
+
+async def test_vector_masked_by_its_guest_keeps_one_interrupt_until_unmasked(rig: Rig) -> None:
+    member = rig.random.choice(rig.members)
+    vector = rig.random.choice(member.vectors)
+    handle = rig.handle(member, vector)
+
+    async with rig.silence("masked by the guest"):
+        await member.link.mask(SLOT, vector, masked=True)
+        before = rig.record.counts(member).get(vector, 0)
+        fired = await rig.attempt_handles(member, [handle] * 3)
+        pending = await member.link.pending(SLOT, vector)
+        seen_masked = rig.record.counts(member).get(vector, 0)
+        rig.record.is_due(member, vector)
+        await member.link.mask(SLOT, vector, masked=False)
+        await rig.arrived(member, vector)
+        pending_after = await member.link.pending(SLOT, vector)
+
+    assert [outcome.status for outcome in fired] == [Status.SUCCESS] * 3
+    assert pending
+    assert not pending_after
+    assert seen_masked == before
+
+
+async def test_entry_masked_by_the_host_keeps_one_interrupt_until_unmasked(rig: Rig) -> None:
+    member = rig.random.choice(rig.members)
+    vector = rig.random.choice(member.vectors)
+    interrupt = member.device.interrupts[vector - 1]
+
+    async with rig.silence("masked by the host"):
+        interrupt.mask()
+        before = rig.record.counts(member).get(vector, 0)
+        fired = await rig.attempt_handles(member, [rig.handle(member, vector)] * 3)
+        pending = interrupt.pending
+        seen_masked = rig.record.counts(member).get(vector, 0)
+        rig.record.is_due(member, vector)
+        interrupt.unmask()
+        await rig.arrived(member, vector)
+
+    assert [outcome.status for outcome in fired] == [Status.SUCCESS] * 3
+    assert pending
+    assert not interrupt.pending
+    assert seen_masked == before
+
+
+async def test_forged_handle_leaves_a_victim_masked_by_its_guest_without_pending(rig: Rig) -> None:
+    attacker, victim = rig.random.sample(rig.members, 2)
+    vector = rig.random.choice(victim.vectors)
+
+    async with rig.silence("victim masked by its guest"):
+        await victim.link.mask(SLOT, vector, masked=True)
+        refused = await rig.attempt_handles(attacker, [rig.handle(victim, vector)] * 4)
+        pending = await victim.link.pending(SLOT, vector)
+        await victim.link.mask(SLOT, vector, masked=False)
+
+    assert_refused(refused)
+    assert not pending
+
+
+async def test_forged_handle_leaves_a_victim_masked_by_the_host_without_pending(rig: Rig) -> None:
+    attacker, victim = rig.random.sample(rig.members, 2)
+    vector = rig.random.choice(victim.vectors)
+    interrupt = victim.device.interrupts[vector - 1]
+
+    async with rig.silence("victim masked by the host"):
+        interrupt.mask()
+        refused = await rig.attempt_handles(attacker, [rig.handle(victim, vector)] * 4)
+        pending = interrupt.pending
+        interrupt.unmask()
+
+    assert_refused(refused)
+    assert not pending

@@ -1,0 +1,104 @@
+"""One run of the suite as pytest sees it: what it was asked for, what it has reached, and the fixtures that scenarios use."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from guest_tests.agent_build import AgentImage, build_agent
+from guest_tests.controls import ControlRun
+from guest_tests.guests import boots
+from guest_tests.planted import Fault
+from guest_tests.rig import Rig, Timings
+from host_ctl.accelerator import AcceleratorChoice, choose_accelerator
+from host_ctl.account_summary import AccountSummary
+from host_ctl.options import RunOptions
+from host_ctl.progress import Progress
+from host_ctl.run_folder import RunFolder
+from host_ctl.verdict import Outcome, Vector, Window
+from qemu_patches import QemuBinary, find_qemu
+from qemu_patches.store import default_folder
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the unfaulted part of a run has shown, frozen before any fault is planted."""
+
+    due: dict[Vector, int]
+    guest_counts: dict[Vector, int]
+    strays: dict[int, int]
+    account: AccountSummary
+    windows: tuple[Window, ...]
+    timings: Timings
+    crashed: dict[int, str]
+
+
+@dataclass(slots=True)
+class ScenarioRun:
+    """One scenario that has been run."""
+
+    outcome: Outcome
+    seconds: float
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Session:
+    """Shared by the runner and the fixtures; filled as the run goes, so that what was reached is there whenever it ends."""
+
+    options: RunOptions
+    progress: Progress
+    folder: RunFolder
+    qemu: QemuBinary
+    image: AgentImage
+    accelerator: AcceleratorChoice
+    planned: list[str] = field(default_factory=list)
+    planned_controls: list[Fault] = field(default_factory=list)
+    scenarios: dict[str, ScenarioRun] = field(default_factory=dict)
+    controls: dict[str, ControlRun] = field(default_factory=dict)
+    audit_before: dict[str, int] = field(default_factory=dict)
+    audit_after: dict[str, int] = field(default_factory=dict)
+    seen: Seen | None = None
+    interrupted: str | None = None
+
+    def freeze(self, rig: Rig) -> None:
+        """Takes down what the unfaulted part has shown. Later calls change nothing."""
+        if self.seen is not None:
+            return
+        members = rig.members
+        self.seen = Seen(
+            due=dict(rig.record.due),
+            guest_counts=rig.record.guest_counts(),
+            strays={member.index: rig.record.strays(member) for member in members},
+            account=rig.record.summary(),
+            windows=tuple(rig.record.windows),
+            timings=rig.timings,
+            crashed={m.index: m.guest.died.result().reason for m in members if m.guest.died.done()},
+        )
+
+
+def open_session(options: RunOptions, progress: Progress) -> Session:
+    """Finds a QEMU, builds the agent, chooses the accelerator. Raises HostError, QemuUnavailable, AgentBuildError."""
+    progress.phase("Preparing")
+    qemu = find_qemu(progress=progress.note)
+    image = build_agent(default_folder() / "agent")
+    folder = RunFolder()
+    try:
+        accelerator = asyncio.run(
+            choose_accelerator(
+                options.accelerator, lambda name: boots(name, image, qemu, folder.path), qemu=" ".join(map(str, qemu.version))
+            )
+        )
+    except BaseException:
+        folder.close()
+        raise
+    progress.note(f"QEMU {'.'.join(map(str, qemu.version))} ({qemu.origin}); {accelerator.why}")
+    return Session(options, progress, folder, qemu, image, accelerator)
+
+
+def open_resources() -> dict[str, int]:
+    """File descriptors and child processes of this process."""
+    children = sum(len(path.read_text().split()) for path in Path("/proc/self/task").glob("*/children"))
+    return {"file descriptors": len(os.listdir("/proc/self/fd")), "child processes": children}

@@ -1,0 +1,133 @@
+"""The suite behind `vdsa run`: pytest runs the scenarios and the negative controls, the verdict is made of what they saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from guest_tests import pytest_rig
+from guest_tests.outcome import make_result
+from guest_tests.planted import FAULTS, Fault
+from guest_tests.session import ScenarioRun, Session, open_resources, open_session
+from host_ctl.errors import HostError
+from host_ctl.options import RunOptions
+from host_ctl.progress import Progress
+from host_ctl.results import CTRL_C, RunResult
+from host_ctl.unfinished import utc_now
+from host_ctl.verdict import Outcome
+from qemu_patches import QemuUnavailable
+
+HERE = Path(__file__).resolve().parent
+CONTROL = "test_planted_fault_is_noticed"
+_SETTINGS = (
+    "asyncio_mode=auto",
+    "asyncio_default_fixture_loop_scope=session",
+    "asyncio_default_test_loop_scope=session",
+    "timeout=600",
+)
+
+
+def run(options: RunOptions, progress: Progress) -> RunResult:
+    """Runs everything and returns the results, whatever happens to the scenarios.
+
+    Raises HostError where nothing can be run at all: no QEMU, no compiler, no memfd.
+    """
+    started = utc_now()
+    if options.delivery == "eventfd":
+        raise HostError(
+            "--delivery eventfd needs a QEMU that survives the unplug of a device whose MSI-X it manages; "
+            "no stock QEMU up to 11.1 does: use --delivery message"
+        )
+    resources_before = open_resources()
+    try:
+        session = open_session(options, progress)
+    except QemuUnavailable as error:
+        raise HostError(str(error)) from error
+    try:
+        _run_pytest(session)
+    finally:
+        session.folder.close()
+    return make_result(session, started, resources_before, open_resources())
+
+
+def _run_pytest(session: Session) -> None:
+    places = [HERE / "scenarios", *([HERE / "negative_controls"] if session.options.controls else [])]
+    settings = [word for setting in _SETTINGS for word in ("-o", setting)]
+    arguments = ["-p", "no:terminal", "-p", "no:cacheprovider", "--capture=no", "-p", "guest_tests.pytest_rig", "--rootdir", str(HERE)]
+    pytest.main([*arguments, "-c", "/dev/null", *settings, *map(str, places)], plugins=[Watcher(session)])
+
+
+class Watcher:
+    """pytest plugin: hands the session over, tells the progress, and takes down what became of each scenario."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._faults: dict[str, Fault] = {fault.id: fault for fault in FAULTS}
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[pytest_rig.SESSION] = self._session
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        session = self._session
+        only = session.options.only
+        chosen = [item for item in items if not only or _is_control(item) or any(word in item.name for word in only)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+        session.planned = [item.name for item in chosen if not _is_control(item)]
+        session.planned_controls = [f for item in chosen if (f := self._fault(item.name)) is not None]
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._session.progress.started(_name(nodeid))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A scenario's outcome is that of its call, or of the set-up or clean-up that kept it from having one."""
+        name = _name(report.nodeid)
+        if report.when == "call" or report.outcome != "passed":
+            outcome = _outcome(report)
+            self._session.scenarios[name] = ScenarioRun(outcome, report.duration, _message(report))
+            self._session.progress.finished(name, self._shown(name, outcome), report.duration)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Also called for pytest.exit(), whose reason is in the session already."""
+        if self._session.interrupted is None:
+            self._session.interrupted = CTRL_C if excinfo.errisinstance(KeyboardInterrupt) else str(excinfo.value)
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        self._session.interrupted = f"internal error: {str(excrepr).splitlines()[-1]}"
+
+    def _fault(self, name: str) -> Fault | None:
+        return self._faults.get(name.partition("[")[2].rstrip("]")) if name.startswith(CONTROL) else None
+
+    def _shown(self, name: str, outcome: Outcome) -> str:
+        if self._fault(name) is None:
+            return outcome
+        return {Outcome.PASSED: "caught", Outcome.FAILED: "MISSED"}.get(outcome, outcome)
+
+
+def _is_control(item: pytest.Item) -> bool:
+    return "negative_controls" in item.path.parts
+
+
+def _name(nodeid: str) -> str:
+    return nodeid.rpartition("::")[2]
+
+
+def _outcome(report: pytest.TestReport) -> Outcome:
+    if report.skipped:
+        return Outcome.SKIPPED
+    if report.passed:
+        return Outcome.PASSED
+    return Outcome.FAILED if report.when == "call" else Outcome.ERROR
+
+
+def _message(report: pytest.TestReport) -> str:
+    if report.passed:
+        return ""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message if crash is not None else report.longrepr)
+
+
+__all__: Sequence[str] = ("run",)

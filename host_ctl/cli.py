@@ -1,0 +1,253 @@
+"""The command `vdsa`.
+
+Exit status: 0 ISOLATED, 1 LEAKED, 2 usage, 3 NOT PROVEN, 130 ended by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import secrets
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast, get_args
+
+import msgspec
+
+from host_ctl.errors import HostError
+from host_ctl.options import (
+    MAX_GUESTS,
+    MAX_VECTORS,
+    Accelerator,
+    Delivery,
+    DomainScope,
+    OptionsError,
+    RunOptions,
+    Store,
+)
+from host_ctl.progress import Mode, Progress, open_progress, printable
+from host_ctl.report import write_html, write_reports
+from host_ctl.report.summary import print_summary
+from host_ctl.results import CTRL_C, RunResult, check, decode
+from host_ctl.unfinished import unfinished_result, utc_now
+
+Suite = Callable[[RunOptions, Progress], RunResult]
+
+EXIT_USAGE = 2
+EXIT_CTRL_C = 130
+_EXIT = {"ISOLATED": 0, "LEAKED": 1, "NOT PROVEN": 3}
+
+_ABOUT = """\
+Virtual Intel DSA devices for QEMU guests, and the proof by test that an interrupt reaches the guest that owns it and no
+other."""
+_RUN_ABOUT = """\
+Start guests, let every one of them fire its own interrupts and try to fire the others', plant faults to see that they
+are noticed, and judge the run. The last line says ISOLATED, LEAKED or NOT PROVEN, and why."""
+_RUN_EXAMPLES = f"""\
+examples:
+  vdsa run                                8 guests with 8 vectors each, and a report in build/report
+  vdsa run --guests 64 --vectors 4        a larger run (at most {MAX_GUESTS} guests, {MAX_VECTORS} vectors each)
+  vdsa run --seed 20260517                the same attacks in the same order as in that earlier run
+  vdsa run --only forged --no-controls    a quick look at some scenarios; proves nothing by itself
+
+exit status:
+  0 ISOLATED    1 LEAKED    2 wrong usage    3 NOT PROVEN    130 ended by Ctrl-C (the report has what was reached)"""
+_EXAMPLES = """\
+examples:
+  vdsa run                                       judge a run with 8 guests
+  vdsa report show build/report/report.json      show its results again
+  vdsa report html report.json -o report.html    make the HTML report from them
+
+vdsa COMMAND --help tells more about a command."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show where an error came from")
+    parser = argparse.ArgumentParser("vdsa", description=_ABOUT, epilog=_EXAMPLES, formatter_class=formatter)
+    parser.add_argument("--version", action="version", version=f"vdsa {version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    run = commands.add_parser(
+        "run", help="run the suite and judge it", description=_RUN_ABOUT, epilog=_RUN_EXAMPLES,
+        formatter_class=formatter, parents=[common],
+    )  # fmt: skip
+    _add_run_options(run)
+    run.set_defaults(handler=_run)
+    report = commands.add_parser("report", help="show the results of an earlier run", description="Results again.")
+    forms = report.add_subparsers(title="forms", metavar="FORM", required=True)
+    show = forms.add_parser("show", help="print the summary of a report.json", parents=[common])
+    show.add_argument("file", type=Path, metavar="FILE", help="the report.json of a run")
+    show.set_defaults(handler=_report_show)
+    html = forms.add_parser("html", help="make the HTML report from a report.json", parents=[common])
+    html.add_argument("file", type=Path, metavar="FILE", help="the report.json of a run")
+    html.add_argument("-o", "--output", type=Path, metavar="OUT", required=True, help="the HTML file to write")
+    html.set_defaults(handler=_report_html)
+    return parser
+
+
+def _add_run_options(run: argparse.ArgumentParser) -> None:
+    default = RunOptions()
+    what = run.add_argument_group("what to run")
+    what.add_argument("--guests", type=int, default=default.guests, metavar="N", help="number of guests (%(default)s)")
+    what.add_argument(
+        "--vectors", type=int, default=default.vectors, metavar="N", help="IMS-backed vectors of each (%(default)s)"
+    )
+    what.add_argument("--seed", type=int, metavar="S", help="repeat an earlier run (default: a new one)")
+    what.add_argument(
+        "--only", action="append", default=[], metavar="PATTERN",
+        help="only scenarios with PATTERN in their name; may be repeated; such a run is NOT PROVEN",
+    )  # fmt: skip
+    what.add_argument("--no-controls", action="store_true", help="plant no faults; such a run is NOT PROVEN")
+    how = run.add_argument_group("how to run it")
+    how.add_argument(
+        "--delivery", choices=get_args(Delivery), default=default.delivery,
+        help="message: a memory write into the VM, any QEMU; eventfd: by the VMM, a patched one (%(default)s)",
+    )  # fmt: skip
+    how.add_argument(
+        "--accel", choices=get_args(Accelerator), default=default.accelerator,
+        help="auto takes KVM if a small guest boots with it, else TCG (%(default)s)",
+    )  # fmt: skip
+    how.add_argument(
+        "--store",
+        choices=get_args(Store),
+        default=default.store,
+        help="organisation of the message store (%(default)s)",
+    )
+    how.add_argument(
+        "--domain", choices=get_args(DomainScope), default=default.domain_scope,
+        help="one interrupt domain per device or per vm (%(default)s)",
+    )  # fmt: skip
+    shown = run.add_argument_group("what to show")
+    shown.add_argument("--report", type=Path, default=default.report, metavar="DIR", help="report folder (%(default)s)")
+    mode = shown.add_mutually_exclusive_group()
+    mode.add_argument("--plain", action="store_true", help="one line for each step, as when not on a terminal")
+    mode.add_argument("--quiet", action="store_true", help="only the last line: the verdict")
+
+
+def version() -> str:
+    """Version of the installed vdsa; "unknown" if it is not installed."""
+    try:
+        return importlib.metadata.version("vdsa")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; answers with its exit status. Raises SystemExit(2) for a command line that cannot be parsed."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return cast(int, arguments.handler(arguments))
+    except OptionsError as error:
+        for problem in error.problems:
+            print(f"vdsa: {printable(problem)}", file=sys.stderr)
+        print("vdsa run --help shows what can be run.", file=sys.stderr)
+        return EXIT_USAGE
+    except HostError as error:
+        _tell(error, arguments.debug)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_CTRL_C
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_USAGE
+
+
+def _tell(error: BaseException, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    lines = str(error).splitlines() or [type(error).__name__]
+    print("vdsa: " + "\n      ".join(map(printable, lines)), file=sys.stderr)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    options = RunOptions(
+        guests=arguments.guests, vectors=arguments.vectors, seed=_seed(arguments.seed),
+        delivery=arguments.delivery, accelerator=arguments.accel, store=arguments.store,
+        domain_scope=arguments.domain, report=arguments.report,
+        only=tuple(arguments.only), controls=not arguments.no_controls,
+    )  # fmt: skip
+    suite = load_suite()
+    mode: Mode = "quiet" if arguments.quiet else "plain" if arguments.plain else "auto"
+    result = run_suite(suite, options, mode, arguments.debug)
+    try:
+        paths = write_reports(result, options.report)
+        print(f"report: {', '.join(map(str, paths))}", file=sys.stderr)
+    except HostError as error:
+        _tell(error, arguments.debug)
+        result = _unreported(result)
+    if arguments.quiet:
+        print(f"{result.verdict}: {printable(result.reason)}")
+    else:
+        print_summary(result)
+    return _exit_status(result)
+
+
+def _unreported(result: RunResult) -> RunResult:
+    """Isolation that nobody can look up is not proven; any other verdict stays as it is."""
+    if result.verdict != "ISOLATED":
+        return result
+    reason = f"the report could not be written; without it: {result.reason}"
+    return msgspec.structs.replace(result, verdict="NOT PROVEN", reason=reason)
+
+
+def _exit_status(result: RunResult) -> int:
+    return EXIT_CTRL_C if result.interrupted == CTRL_C else _EXIT[result.verdict]
+
+
+def run_suite(suite: Suite, options: RunOptions, mode: Mode = "auto", debug: bool = False) -> RunResult:
+    """The results of `suite`; if it ends with an exception instead, results that say so and prove nothing."""
+    started = utc_now()
+    try:
+        with open_progress(mode) as progress:
+            result = suite(options, progress)
+        check(result)
+        return result
+    except KeyboardInterrupt:
+        return unfinished_result(options, started, CTRL_C, version())
+    except HostError as error:
+        _tell(error, debug)
+        return unfinished_result(options, started, str(error), version())
+    except Exception as error:  # a bug of ours: the report has to say so all the same
+        what = f"internal error: {type(error).__name__}: {error}"
+        _tell(RuntimeError(f"{what} (--debug shows where)") if not debug else error, debug)
+        return unfinished_result(options, started, what, version())
+
+
+def load_suite() -> Suite:
+    """The suite `isolation` of the entry points `vdsa.suites`. Raises HostError if it is not installed."""
+    try:
+        entry = importlib.metadata.entry_points(group="vdsa.suites")["isolation"]
+    except KeyError:
+        raise HostError("the isolation suite is not installed: run `pip install .` in the source folder") from None
+    try:
+        return cast(Suite, entry.load())
+    except (ImportError, AttributeError) as error:
+        raise HostError(f"the isolation suite {entry.value} cannot be loaded ({error}): install vdsa anew") from error
+
+
+def _seed(given: int | None) -> int:
+    """A new seed is short enough to be typed."""
+    return secrets.randbits(32) if given is None else given
+
+
+def _read(path: Path) -> RunResult:
+    try:
+        return decode(path.read_bytes())
+    except OSError as error:
+        raise HostError(f"cannot read {path} ({error.strerror}): give the report.json of a run") from error
+
+
+def _report_show(arguments: argparse.Namespace) -> int:
+    result = _read(arguments.file)
+    print_summary(result)
+    return _exit_status(result)
+
+
+def _report_html(arguments: argparse.Namespace) -> int:
+    result = _read(arguments.file)
+    write_html(result, arguments.output)
+    return 0

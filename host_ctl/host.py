@@ -1,0 +1,115 @@
+"""The host: one physical device, the allocators over it, and the mdevs made of it."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+
+from device_model.device import LEDGER_CAPACITY, Device, DeviceConfig
+from device_model.ledger import LedgerRecord
+from host_ctl.irq_domain import ArrayDomain
+from host_ctl.mdev import TYPES, Mdev, MdevType, Parts, UnknownType, describe
+from host_ctl.pasid import PasidAllocator
+from host_ctl.physical import PhysicalDevice
+from host_ctl.remapping import RemappingTable
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What is in use. A run must end where it began."""
+
+    mdevs: int
+    pasids: int
+    work_queues: int
+    ims_entries: int
+    dirty_ims_entries: int
+    remapping_entries: int
+    iommu_remapping_entries: int
+    iommu_pasids: int
+    dma_mappings: int
+
+    def counts(self) -> dict[str, int]:
+        """Name -> number."""
+        return asdict(self)
+
+
+class Host:
+    """Creates and destroys mdevs. Calls block until done and may come from several threads; close() undoes everything."""
+
+    def __init__(
+        self,
+        config: DeviceConfig | None = None,
+        *,
+        wq_size: int = 64,
+        core: ModuleType | None = None,
+        ledger_capacity: int = LEDGER_CAPACITY,
+    ) -> None:
+        """Raises DeviceError or CommandFailed if the sizes do not fit each other."""
+        self.device = Device(config, core=core, ledger_capacity=ledger_capacity)
+        try:
+            chip = PhysicalDevice(self.device, wq_size=wq_size)
+        except BaseException:
+            self.device.close()
+            raise
+        self.parts = Parts(chip, PasidAllocator(), ArrayDomain(chip), RemappingTable(self.device), describe)
+        self.mdevs: dict[int, Mdev] = {}
+        self._ids = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def type(self, name: str) -> MdevType:
+        """The mdev type of that name. UnknownType: there is none."""
+        if name not in TYPES:
+            raise UnknownType(f"no mdev type {name!r}; there are: {', '.join(sorted(TYPES))}")
+        return TYPES[name]
+
+    def available_instances(self, name: str, vectors: int = 1) -> int:
+        """How many more mdevs of this type with that many vectors can be created."""
+        self.type(name)
+        chip = self.parts.chip
+        return min(chip.num_wqs - chip.wqs_in_use, (chip.num_ims - self.parts.domain.in_use) // vectors)
+
+    def create(self, type_name: str, vectors: int, folder: Path, *, eventfd: bool = False) -> Mdev:
+        """An mdev served on a fresh socket in `folder`. Raises a HostError or DeviceError and leaves nothing behind."""
+        mdev_type = self.type(type_name)
+        with self._lock:
+            mdev_id = next(self._ids)
+            mdev = Mdev(self.parts, mdev_type, mdev_id, vectors, folder / f"m{mdev_id}", eventfd=eventfd)
+            self.mdevs[mdev_id] = mdev
+        return mdev
+
+    def destroy(self, mdev: Mdev) -> None:
+        """Drains and frees an mdev. Idempotent."""
+        with self._lock:
+            mdev.close()
+            self.mdevs.pop(mdev.id, None)
+
+    def read_ledger(self) -> tuple[list[LedgerRecord], int]:
+        """Records since the last call, and how many were lost."""
+        return self.device.read_ledger()
+
+    def audit(self) -> Audit:
+        """What is in use now, by the host's own books and by the hardware's."""
+        with self._lock:
+            remap, pasids = self.device.iommu_entries()
+            return Audit(
+                mdevs=len(self.mdevs),
+                pasids=self.parts.pasids.in_use,
+                work_queues=self.parts.chip.wqs_in_use,
+                ims_entries=self.parts.domain.in_use,
+                dirty_ims_entries=len(self.parts.domain.dirty_entries()),
+                remapping_entries=self.parts.remapping.in_use,
+                iommu_remapping_entries=remap,
+                iommu_pasids=pasids,
+                dma_mappings=sum(mdev.vdev.server_stats().mappings for mdev in self.mdevs.values()),
+            )
+
+    def close(self) -> None:
+        """Destroys all mdevs, then the device. Idempotent."""
+        try:
+            for mdev in list(self.mdevs.values()):
+                self.destroy(mdev)
+        finally:
+            self.device.close()

@@ -1,0 +1,132 @@
+"""The host's driver of the physical device: everything goes through BAR0, as on hardware (DSA specification chapter 9)."""
+
+from __future__ import annotations
+
+import enum
+import threading
+import time
+
+from device_model.device import Device
+from host_ctl.errors import HostError
+
+COMMAND_LIMIT_S = 10.0
+"""Bound on a command. It waits for one descriptor at most; a busy machine may delay that by seconds."""
+
+_VERSION, _GENCAP, _WQCAP, _OFFSETS = 0x00, 0x10, 0x20, 0x60
+_CMD, _CMDSTATUS = 0xA0, 0xA8
+_ACTIVE = 1 << 31
+_WQCFG_STRIDE, _IMS_STRIDE = 32, 16
+
+
+class Command(enum.IntEnum):
+    """Codes of the CMD register (9.2.12)."""
+
+    ENABLE_DEVICE = 1
+    DISABLE_DEVICE = 2
+    RESET_DEVICE = 5
+    ENABLE_WQ = 6
+    DISABLE_WQ = 7
+    DRAIN_WQ = 8
+    ABORT_WQ = 9
+    RESET_WQ = 10
+    REQUEST_INT_HANDLE = 13
+    RELEASE_INT_HANDLE = 14
+
+
+class CommandFailed(HostError):  # noqa: N818
+    """The device answered a command with an error code (9.2.13, table 9-5)."""
+
+    def __init__(self, command: Command, operand: int, error: int) -> None:
+        super().__init__(f"the device refused {command.name} (operand {operand:#x}): error {error:#04x}, see table 9-5")
+        self.command, self.operand, self.error = command, operand, error
+
+
+class WqsExhausted(HostError):  # noqa: N818
+    """Every work queue belongs to an mdev."""
+
+
+class PhysicalDevice:
+    """Brings the device up and owns its work queues. Thread-safe; calls may block until a command has ended."""
+
+    def __init__(self, device: Device, *, wq_size: int) -> None:
+        """Gives every work queue `wq_size` descriptors and enables the device. CommandFailed: the sizes do not fit."""
+        self.device = device
+        self.wq_size = wq_size
+        self._lock = threading.Lock()
+        self._gencap = device.read(_GENCAP, 8)
+        offsets = device.read(_OFFSETS, 8)
+        self._grpcfg = (offsets & 0xFFFF) * 0x100
+        self._wqcfg = (offsets >> 16 & 0xFFFF) * 0x100
+        self.ims_base = (offsets >> 48) * 0x100
+        self.num_wqs = device.read(_WQCAP, 8) >> 16 & 0xFF
+        self._free_wqs = list(range(self.num_wqs - 1, -1, -1))
+        self._configure()
+
+    @property
+    def num_ims(self) -> int:
+        """IMS entries (GENCAP[30:25], units of 256)."""
+        return (self._gencap >> 25 & 0x3F) * 256
+
+    @property
+    def gencap(self) -> int:
+        """GENCAP as the hardware shows it."""
+        return self._gencap
+
+    @property
+    def wqs_in_use(self) -> int:
+        """Work queues that belong to an mdev."""
+        return self.num_wqs - len(self._free_wqs)
+
+    def _configure(self) -> None:
+        for wq in range(self.num_wqs):
+            self.device.write(self._wqcfg + wq * _WQCFG_STRIDE, self.wq_size)
+        for word in range(4):
+            in_word = max(0, min(64, self.num_wqs - 64 * word))
+            self.device.write(self._grpcfg + 8 * word, (1 << in_word) - 1, 8)
+        self.device.write(self._grpcfg + 32, 1, 8)
+        self.command(Command.ENABLE_DEVICE)
+
+    def command(self, command: Command, operand: int = 0) -> int:
+        """Carries a command out and returns CMDSTATUS[23:8]. CommandFailed: error code; HostError: no end in time."""
+        with self._lock:
+            self.device.write(_CMD, command << 20 | operand)
+            deadline = time.monotonic() + COMMAND_LIMIT_S
+            while (status := self.device.read(_CMDSTATUS)) & _ACTIVE:
+                if time.monotonic() > deadline:
+                    raise HostError(f"{command.name} (operand {operand:#x}) did not end in {COMMAND_LIMIT_S:g} s")
+                time.sleep(0.0002)
+        if status & 0xFF:
+            raise CommandFailed(command, operand, status & 0xFF)
+        return status >> 8 & 0xFFFF
+
+    # ---- work queues ----
+
+    def allocate_wq(self) -> int:
+        """A work queue that nobody has. WqsExhausted: there is none."""
+        if not self._free_wqs:
+            raise WqsExhausted(f"all {self.num_wqs} work queues are in use: destroy an mdev first")
+        return self._free_wqs.pop()
+
+    def free_wq(self, wq: int) -> None:
+        """Takes a work queue back; it must have been reset."""
+        self._free_wqs.append(wq)
+
+    def program_wq(self, wq: int, pasid: int, *, max_xfer_log2: int, max_batch_log2: int) -> None:
+        """Dedicated mode, with the PASID that all its descriptors run with (9.2.24). The guest enables it."""
+        base = self._wqcfg + wq * _WQCFG_STRIDE
+        self.device.write(base + 8, 1 | 1 << 4 | pasid << 8 | 1 << 28)
+        self.device.write(base + 12, max_xfer_log2 | max_batch_log2 << 5)
+
+    def reset_wq(self, wq: int) -> None:
+        """Aborts what is queued, waits for what is running, disables, wipes the configuration (Reset WQ)."""
+        self.command(Command.RESET_WQ, wq // 16 << 16 | 1 << wq % 16)
+
+    # ---- the registers of an IMS entry (9.2.28) ----
+
+    def ims_write(self, entry: int, register: int, value: int) -> None:
+        """Writes 4 bytes of an entry: register 0 and 4 are the address, 8 the data, 12 mask, ignore and PASID."""
+        self.device.write(self.ims_base + entry * _IMS_STRIDE + register, value)
+
+    def ims_read(self, entry: int, register: int) -> int:
+        """Reads 4 bytes of an entry."""
+        return self.device.read(self.ims_base + entry * _IMS_STRIDE + register)

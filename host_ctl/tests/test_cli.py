@@ -1,0 +1,269 @@
+"""The command line: clear refusals, a report for every run, and an exit status that says what the run came to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from host_ctl.cli import main
+from host_ctl.options import OptionsError, RunOptions
+from host_ctl.results import decode, encode
+from host_ctl.tests.report_samples import good_result, leaked_result
+
+SUITE = """
+import os, threading
+from host_ctl.errors import HostError
+from host_ctl.tests.report_samples import good_result, leaked_result
+
+def run(options, progress):
+    progress.phase("Starting guests")
+    what = os.environ["SUITE_DOES"]
+    if what == "hang":
+        threading.Event().wait()
+    return {
+        "isolated": lambda: good_result(options.guests, seed=options.seed),
+        "leaked": leaked_result,
+        "partial": lambda: good_result(verdict="NOT PROVEN", reason=f"the run is partial: {options.partial}"),
+        "stopped": lambda: good_result(verdict="NOT PROVEN", interrupted="Ctrl-C"),
+        "lies": lambda: good_result(interrupted="Ctrl-C"),
+    }.get(what, lambda: fail(what))()
+
+def fail(what):
+    raise {"host": HostError("no QEMU: install one"), "bug": ZeroDivisionError("oh"), "key": KeyboardInterrupt()}[what]
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the path with a distribution that provides the suite; SUITE_DOES says how it ends."""
+    folder = tmp_path / "site"
+    info = folder / "sample_suite-1.dist-info"
+    info.mkdir(parents=True)
+    (folder / "sample_suite.py").write_text(SUITE)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sample-suite\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[vdsa.suites]\nisolation = sample_suite:run\n")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("does", "status", "last"),
+    [
+        ("isolated", 0, "ISOLATED: "),
+        ("leaked", 1, "LEAKED: guest 2 received 5 interrupts"),
+        ("partial", 3, "NOT PROVEN: the run is partial: None"),
+        ("stopped", 130, "NOT PROVEN: "),
+        ("key", 130, "NOT PROVEN: the run was interrupted: Ctrl-C"),
+        ("host", 3, "NOT PROVEN: the run was interrupted: no QEMU: install one"),
+        ("bug", 3, "NOT PROVEN: the run was interrupted: internal error: ZeroDivisionError: oh"),
+    ],
+)
+def test_every_run_ends_with_its_status_a_report_and_the_verdict_as_last_line(
+    does: str, status: int, last: str, suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SUITE_DOES", does)
+
+    code = main(["run", "--guests", "3", "--plain"])
+
+    assert code == status
+    assert capsys.readouterr().out.splitlines()[-1].startswith(last)
+    assert sorted(path.name for path in Path("build/report").iterdir()) == ["junit.xml", "report.html", "report.json"]
+
+
+def test_results_that_contradict_themselves_are_never_isolated(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SUITE_DOES", "lies")
+
+    code = main(["run", "--quiet"])
+
+    assert code == 3
+    assert capsys.readouterr().out.startswith("NOT PROVEN: the run was interrupted: the results contradict themselves")
+
+
+def test_report_that_cannot_be_written_is_never_success(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SUITE_DOES", "isolated")
+
+    code = main(["run", "--quiet", "--report", str(suite / "sample_suite.py" / "report")])
+
+    shown = capsys.readouterr()
+    assert code == 3
+    assert "cannot write the report" in shown.err
+    assert shown.out.startswith("NOT PROVEN: the report could not be written")
+
+
+def test_quiet_run_prints_the_verdict_only(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SUITE_DOES", "isolated")
+
+    main(["run", "--quiet"])
+
+    assert capsys.readouterr().out == "ISOLATED: every interrupt stayed where it belonged\n"
+
+
+def test_seed_given_is_the_seed_used(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUITE_DOES", "isolated")
+
+    main(["run", "--quiet", "--seed", "20260517"])
+
+    assert decode(Path("build/report/report.json").read_bytes()).seed == 20260517
+
+
+def test_ctrl_c_still_leaves_a_report(suite: Path) -> None:
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "SUITE_DOES": "hang", "PYTHONPATH": f"{suite}:{root}", "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-c", "import sys; from host_ctl.cli import main; sys.exit(main())", "run", "--plain"]
+
+    with subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        started = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+
+    assert "Starting guests" in started
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert out.splitlines()[-1] == "NOT PROVEN: the run was interrupted: Ctrl-C"
+    assert decode(Path("build/report/report.json").read_bytes()).interrupted == "Ctrl-C"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--guests", "0"], "--guests 0: take 1 to 128"),
+        (["--guests", "129"], "--guests 129: take 1 to 128"),
+        (["--vectors", "33"], "--vectors 33: take 1 to 32"),
+        (["--seed", "-1"], "--seed -1"),
+        (
+            ["--guests", "128", "--vectors", "32"],
+            "128 guests with 32 vectors need 4,096 entries, the array store has 2,048",
+        ),
+        (["--only", ""], "--only needs a part of a scenario's name"),
+    ],
+)
+def test_options_out_of_range_are_refused_with_what_to_do(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    code = main(["run", *words])
+
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "--accel", "hvf"], ["run", "--guests", "x"], [], ["report"], ["run", "--plain", "--quiet"]]
+)
+def test_words_that_are_no_command_are_refused(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(words)
+
+    assert refused.value.code == 2
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(OptionsError) as refused:
+        RunOptions(guests=0, vectors=99)
+
+    assert len(refused.value.problems) == 2
+
+
+def test_store_without_a_bound_takes_what_the_others_refuse() -> None:
+    assert RunOptions(guests=128, vectors=32, store="queue").guests == 128
+
+
+def test_command_repeats_the_run() -> None:
+    options = RunOptions(guests=3, seed=9, only=("forged",), controls=False)
+    words = " ".join(options.command())
+
+    assert words.startswith("vdsa run --guests 3 --vectors 8 --seed 9")
+    assert words.endswith("--only forged --no-controls")
+
+
+@pytest.mark.parametrize(
+    ("options", "partial"), [(RunOptions(), False), (RunOptions(controls=False), True), (RunOptions(only=("a",)), True)]
+)
+def test_what_was_left_out_is_known(options: RunOptions, partial: bool) -> None:
+    assert (options.partial is not None) is partial
+
+
+def test_suite_that_cannot_be_loaded_is_one_clear_error(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (suite / "sample_suite-1.dist-info" / "entry_points.txt").write_text("[vdsa.suites]\nisolation = not_there:run\n")
+
+    code = main(["run"])
+
+    assert code == 2
+    assert "cannot be loaded" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["report", "--help"], ["--version"]])
+def test_help_and_version_are_no_errors(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+
+    assert ended.value.code == 0
+    assert "vdsa" in capsys.readouterr().out
+
+
+def test_help_of_run_teaches_by_examples_and_names_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+
+    text = capsys.readouterr().out
+    assert "vdsa run --guests 64 --vectors 4" in text
+    assert "0 ISOLATED    1 LEAKED    2 wrong usage    3 NOT PROVEN" in text
+
+
+def test_report_show_prints_the_summary_with_the_status_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "report.json"
+    file.write_bytes(encode(leaked_result()))
+
+    code = main(["report", "show", str(file)])
+
+    assert code == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("LEAKED: ")
+
+
+def test_report_html_makes_the_page(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    file.write_bytes(encode(good_result()))
+
+    code = main(["report", "html", str(file), "-o", str(tmp_path / "page.html")])
+
+    assert code == 0
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "cannot read"), (b"{}", "schema version None"), (b"x", "not a results")]
+)
+def test_file_that_is_no_report_is_one_clear_error(
+    content: bytes | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "report.json"
+    file.write_bytes(content or b"")
+    path = file if content else tmp_path / "missing.json"
+
+    code = main(["report", "show", str(path)])
+
+    error = capsys.readouterr().err
+    assert code == 2
+    assert message in error
+    assert "Traceback" not in error
