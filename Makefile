@@ -18,8 +18,8 @@ run-guests: setup ## run the isolation suite in guests; GUESTS=8 VECTORS=1 SEED=
 test: setup ## run all tests
 	$(BIN)/python -m pytest $(PLACES)
 
-bench: setup ## measure
-	@$(BIN)/vdsa bench
+bench: setup ## measure latencies, ratios and whole runs
+	@$(BIN)/python -m guest_tests.bench
 
 lint: setup ## check style and types
 	$(BIN)/ruff check $(PLACES)

@@ -6,6 +6,7 @@ places where defects can be planted (`core/fault.h`), into a folder of their own
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cffi
@@ -36,6 +37,7 @@ struct vfu_server_stats {
 struct platform; struct idxd; struct iommu; struct ledger; struct vdev; struct iommu_target; struct vfu_server;
 
 struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engine);
+void platform_stop(struct platform *platform);
 void platform_destroy(struct platform *platform);
 struct idxd *platform_idxd(struct platform *platform);
 struct iommu *platform_iommu(struct platform *platform);
@@ -83,18 +85,22 @@ def c_sources(suffix: str = ".c") -> list[Path]:
     return sorted(path for part in PARTS for path in (HERE / part).glob(f"*{suffix}"))
 
 
-def make_ffi(module: str = "device_model._core", *, planted: bool = False) -> cffi.FFI:
-    """The builder of `module`. planted: with places for planted faults (never part of a package)."""
+SHIPPED = "device_model._core"
+
+
+def make_ffi(module: str = SHIPPED, *, planted: bool = False, flags: Sequence[str] = ()) -> cffi.FFI:
+    """The builder of `module`. planted: with places for planted faults (never part of a package); flags: for compiler and linker."""
     ffi = cffi.FFI()
     ffi.cdef(CDEF + (PLANTED_CDEF if planted else ""))
     ffi.set_source(
         module,
         SOURCE,
-        sources=[str(path.relative_to(HERE.parent)) if not planted else str(path) for path in c_sources()],
+        sources=[str(path.relative_to(HERE.parent)) if module == SHIPPED else str(path) for path in c_sources()],
         include_dirs=[str(HERE)],
         depends=[str(path) for path in c_sources(".h")],
         libraries=["pthread"],
-        extra_compile_args=C_FLAGS,
+        extra_compile_args=[*C_FLAGS, *flags],
+        extra_link_args=list(flags),
         define_macros=[("VDSA_PLANTED_FAULTS", "1")] if planted else [],
     )
     return ffi

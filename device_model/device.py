@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -92,6 +93,13 @@ def shipped_core() -> ModuleType:
         raise DeviceError(f"the C extension is not built ({error}): run `make setup`, or install the package") from error
 
 
+class _Closed:
+    """Stands for the library once what it worked on has been freed."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise DeviceError(f"{name}: the device is closed")
+
+
 def _check(result: int, what: str) -> None:
     if result < 0:
         raise DeviceError(f"{what}: {os.strerror(-result)}")
@@ -126,6 +134,7 @@ class Device:
         self._ledger = self._lib.platform_ledger(self._platform)
         self._buffer = self._ffi.new("struct ledger_record[]", _READ_CHUNK)
         self._lost = self._ffi.new("uint64_t *")
+        self._reading = threading.Lock()
         self._vdevs: set[Vdev] = set()
 
     # ---- the physical device ----
@@ -172,15 +181,21 @@ class Device:
 
     # ---- the ledger ----
 
+    def take_ledger(self) -> tuple[bytes, int]:
+        """Takes all records written since the last call, raw: (RECORD_SIZE bytes each, in order; records lost)."""
+        chunks: list[bytes] = []
+        with self._reading:
+            self._lost[0] = 0
+            while True:
+                count = self._lib.ledger_read(self._ledger, self._buffer, _READ_CHUNK, self._lost)
+                chunks.append(self._ffi.buffer(self._buffer, count * RECORD_SIZE)[:])
+                if count < _READ_CHUNK:
+                    return b"".join(chunks), int(self._lost[0])
+
     def read_ledger(self) -> tuple[list[LedgerRecord], int]:
-        """Takes all records written since the last call: (records in order, number of records lost to overflow)."""
-        records: list[LedgerRecord] = []
-        self._lost[0] = 0
-        while True:
-            count = self._lib.ledger_read(self._ledger, self._buffer, _READ_CHUNK, self._lost)
-            records.extend(decode(self._ffi.buffer(self._buffer, count * RECORD_SIZE)[:]))
-            if count < _READ_CHUNK:
-                return records, int(self._lost[0])
+        """take_ledger(), decoded."""
+        raw, lost = self.take_ledger()
+        return list(decode(raw)), lost
 
     # ---- virtual devices ----
 
@@ -195,12 +210,15 @@ class Device:
         self._vdevs.discard(vdev)
 
     def close(self) -> None:
-        """Ends everything, virtual devices first. Idempotent."""
+        """Ends everything: the engine, then virtual devices, to which the IOMMU may still lead, then the rest. Idempotent."""
+        if not self._platform:
+            return
+        self._lib.platform_stop(self._platform)
         for vdev in list(self._vdevs):
             vdev.close()
-        if self._platform:
-            self._lib.platform_destroy(self._platform)
-            self._platform = None
+        self._lib.platform_destroy(self._platform)
+        self._platform = None
+        self._lib = _Closed()
 
     def __enter__(self) -> Self:
         return self
@@ -277,4 +295,5 @@ class Vdev:
         if self._vdev:
             self._lib.vdev_destroy(self._vdev)
             self._vdev = None
+            self._lib = _Closed()
             self._device.forget(self)

@@ -99,6 +99,7 @@ class VfioUserClient:
         self.interrupts: list[Interrupt] = []
         self.ranges: dict[int, MemoryRange] = {}
         self.answers_dma = True
+        """False: `deferred` collects the server's DMA commands instead."""
         self.deferred: list[Message] = []
         self._next_id = 0
 
@@ -140,7 +141,8 @@ class VfioUserClient:
         if fds:
             rights = array.array("i", fds)
             sent = self.socket.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-        self.socket.sendall(data[sent:])
+        if sent < len(data):
+            self.socket.sendall(data[sent:])
 
     def receive_raw(self, size: int) -> bytes:
         """Exactly `size` bytes. Raises DisconnectedError."""

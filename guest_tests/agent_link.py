@@ -56,10 +56,14 @@ class AgentLink:
         """To be called by the guest's owner when QEMU has died: everybody who waits gets AgentLost."""
         self._channel.lose(reason)
 
+    def check(self) -> None:
+        """Raises AgentCrashed or AgentLost if that is so; asks nothing of the guest."""
+        self._channel.check()
+
     def configure(self, flags: ConfigFlag = ConfigFlag.NONE, spin_us: int = 0) -> None:
         """How the guest behaves from its next look on. Allowed before it boots; survives resets.
 
-        `spin_us`: how long the agent polls before it halts its CPU between looks (0: its default of 100 us).
+        `spin_us`: how long the agent polls before it halts its CPU between looks (0: its default of 50 us).
         """
         self._block.config.flags = flags
         self._block.config.spin_us = spin_us
@@ -293,7 +297,10 @@ class AgentLink:
         return Spin(result, Step(answer.step), answer.value[0])
 
     def stop_spin(self) -> None:
-        """Ends a running spin() after the firing that it is in."""
+        """Ends a running spin() after the firing that it is in.
+
+        A spin() that has not been given to the agent yet is not stopped: await wait_progress(1) after starting one.
+        """
         self._block.command.stop = 1
 
     @property

@@ -66,8 +66,18 @@ async def members(session: Session) -> AsyncIterator[list[Member]]:
         yield started
 
 
+@pytest.fixture
+def rig(session: Session, whole_rig: Rig) -> Rig:
+    """The rig, if all its guests live. One that has died ends the run: what follows could prove nothing."""
+    problems = {member.guest.name: problem for member in whole_rig.members if (problem := member.problem()) is not None}
+    for name, problem in problems.items():
+        session.interrupted = f"guest {name}: {problem}"
+        pytest.exit(session.interrupted)
+    return whole_rig
+
+
 @pytest.fixture(scope="session")
-async def rig(session: Session, members: list[Member]) -> AsyncIterator[Rig]:
+async def whole_rig(session: Session, members: list[Member]) -> AsyncIterator[Rig]:
     """The guests of the run, each with an mdev plugged into it while it ran."""
     options = session.options
     host = await asyncio.to_thread(make_host, options.guests, options.vectors)
@@ -90,13 +100,13 @@ async def rig(session: Session, members: list[Member]) -> AsyncIterator[Rig]:
 
 
 @pytest.fixture(scope="session")
-async def arena(session: Session, rig: Rig) -> Arena:
+async def arena(session: Session, members: list[Member], whole_rig: Rig) -> Arena:
     """Comes after the last scenario: what they showed is taken down, and their mdevs are unplugged."""
-    await finish(session, rig)
+    await finish(session, whole_rig)
     session.progress.phase("Negative controls")
     session.progress.planned(len(session.planned_controls) + 1)
     core = await asyncio.to_thread(planted_core, default_folder() / "planted")
-    return Arena(session, rig.members, core)
+    return Arena(session, members, core)
 
 
 async def finish(session: Session, rig: Rig) -> None:

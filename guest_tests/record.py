@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device_model.ledger import decode
 from guest_tests.agent_results import Counters
+from guest_tests.evidence import LEDGER_FILE
 from host_ctl.account import LedgerAccount
 from host_ctl.account_summary import AccountSummary
 from host_ctl.host import Host
@@ -22,9 +25,10 @@ _SLOT = 0
 class Record:
     """Kept by the rig. Counts of guests begin at zero here, whatever their agents have counted before."""
 
-    def __init__(self, members: Sequence[Member], host: Host) -> None:
+    def __init__(self, members: Sequence[Member], host: Host, folder: Path) -> None:
         self._members = members
         self._host = host
+        self._log = folder / LEDGER_FILE
         self._before: dict[int, Counters] = {member.index: member.link.counters() for member in members}
         self._owner: dict[int, int] = {}
         self.account = LedgerAccount()
@@ -49,9 +53,11 @@ class Record:
 
     def read_ledger(self) -> None:
         """Takes what the device has written since."""
-        records, lost = self._host.read_ledger()
+        raw, lost = self._host.device.take_ledger()
+        with self._log.open("ab") as log:
+            log.write(raw)
         self.account.lost(lost)
-        self.account.feed(records)
+        self.account.feed(decode(raw))
 
     def summary(self) -> AccountSummary:
         """The ledger so far, by guests."""

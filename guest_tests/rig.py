@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from device_model.device import Device, DeviceConfig
+from guest_tests.agent_errors import AgentError
 from guest_tests.agent_link import AgentLink
 from guest_tests.agent_numbers import ItemResult, Result, SlotState
 from guest_tests.agent_results import Item, ItemOutcome
@@ -54,6 +55,16 @@ class Member:
         """MSI-X vectors that are backed by the IMS."""
         return range(1, len(self.device.interrupts) + 1)
 
+    def problem(self) -> str | None:
+        """What has happened to the guest: dead or crashed, and where. None: it lives."""
+        if self.guest.died.done():
+            return self.guest.died.result().reason
+        try:
+            self.link.check()
+        except AgentError as error:
+            return str(error)
+        return None
+
     def cpu_vector(self, vector: int) -> int:
         """The CPU's vector of an MSI-X vector."""
         return self.link.vector_base(SLOT) + vector
@@ -65,6 +76,7 @@ class Timings:
 
     device_add: list[float] = field(default_factory=list)
     add_to_interrupt: list[float] = field(default_factory=list)
+    eject: list[float] = field(default_factory=list)
     device_del: list[float] = field(default_factory=list)
     round_trip: list[float] = field(default_factory=list)
 
@@ -82,7 +94,7 @@ class Rig:
         self.vectors = vectors
         self.random = random.Random(seed)
         self.timings = Timings()
-        self.record = Record(self.members, host)
+        self.record = Record(self.members, host, folder)
         self._eventfd = eventfd
         self.patience_s = PATIENCE_S
 
@@ -106,9 +118,18 @@ class Rig:
     async def unplug(self, member: Member) -> None:
         """Takes the mdev out of the running guest and destroys it; returns when all of it is free."""
         mdev = member.device
-        self.timings.device_del.append(await member.guest.unplug(self._device_id(member)) * 1e3)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._time_eject(member))
+            deleted = both.create_task(member.guest.unplug(self._device_id(member)))
+        self.timings.device_del.append(deleted.result() * 1e3)
         member.mdev = None
         await asyncio.to_thread(self.host.destroy, mdev)
+
+    async def _time_eject(self, member: Member) -> None:
+        begin = time.perf_counter()
+        generation = member.link.slot(SLOT).generation
+        await member.link.wait_slot(SLOT, SlotState.EMPTY, after_generation=generation)
+        self.timings.eject.append((time.perf_counter() - begin) * 1e3)
 
     def _device_id(self, member: Member) -> str:
         return f"mdev{member.index}-{member.plugged}"

@@ -13,6 +13,7 @@ from guest_tests.guests import boots
 from guest_tests.planted import Fault
 from guest_tests.rig import Rig, Timings
 from host_ctl.accelerator import AcceleratorChoice, choose_accelerator
+from host_ctl.account import LedgerAccount
 from host_ctl.account_summary import AccountSummary
 from host_ctl.options import RunOptions
 from host_ctl.progress import Progress
@@ -20,6 +21,12 @@ from host_ctl.run_folder import RunFolder
 from host_ctl.verdict import Outcome, Vector, Window
 from qemu_patches import QemuBinary, find_qemu
 from qemu_patches.store import default_folder
+
+
+def open_resources() -> dict[str, int]:
+    """File descriptors and child processes of this process, now."""
+    children = sum(len(path.read_text().split()) for path in Path("/proc/self/task").glob("*/children"))
+    return {"file descriptors": len(os.listdir("/proc/self/fd")), "child processes": children}
 
 
 @dataclass(slots=True)
@@ -33,6 +40,11 @@ class Seen:
     windows: tuple[Window, ...]
     timings: Timings
     crashed: dict[int, str]
+
+    @classmethod
+    def nothing(cls) -> Seen:
+        """Of a run that ended before its guests were up."""
+        return cls({}, {}, {}, LedgerAccount().summary(lambda mdev: None), (), Timings(), {})
 
 
 @dataclass(slots=True)
@@ -62,6 +74,7 @@ class Session:
     audit_after: dict[str, int] = field(default_factory=dict)
     seen: Seen | None = None
     interrupted: str | None = None
+    resources_before: dict[str, int] = field(default_factory=open_resources)
 
     def freeze(self, rig: Rig) -> None:
         """Takes down what the unfaulted part has shown. Later calls change nothing."""
@@ -75,7 +88,7 @@ class Session:
             account=rig.record.summary(),
             windows=tuple(rig.record.windows),
             timings=rig.timings,
-            crashed={m.index: m.guest.died.result().reason for m in members if m.guest.died.done()},
+            crashed={m.index: problem for m in members if (problem := m.problem()) is not None},
         )
 
 
@@ -96,9 +109,3 @@ def open_session(options: RunOptions, progress: Progress) -> Session:
         raise
     progress.note(f"QEMU {'.'.join(map(str, qemu.version))} ({qemu.origin}); {accelerator.why}")
     return Session(options, progress, folder, qemu, image, accelerator)
-
-
-def open_resources() -> dict[str, int]:
-    """File descriptors and child processes of this process."""
-    children = sum(len(path.read_text().split()) for path in Path("/proc/self/task").glob("*/children"))
-    return {"file descriptors": len(os.listdir("/proc/self/fd")), "child processes": children}

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from guest_tests import pytest_rig
+from guest_tests.agent_build import AgentBuildError
+from guest_tests.agent_elf import AgentElfError
+from guest_tests.evidence import discard_evidence, keep_evidence
 from guest_tests.outcome import make_result
 from guest_tests.planted import FAULTS, Fault
 from guest_tests.session import ScenarioRun, Session, open_resources, open_session
@@ -16,6 +19,7 @@ from host_ctl.options import RunOptions
 from host_ctl.progress import Progress
 from host_ctl.results import CTRL_C, RunResult
 from host_ctl.unfinished import utc_now
+from host_ctl.version import version
 from host_ctl.verdict import Outcome
 from qemu_patches import QemuUnavailable
 
@@ -40,16 +44,26 @@ def run(options: RunOptions, progress: Progress) -> RunResult:
             "--delivery eventfd needs a QEMU that survives the unplug of a device whose MSI-X it manages; "
             "no stock QEMU up to 11.1 does: use --delivery message"
         )
-    resources_before = open_resources()
     try:
         session = open_session(options, progress)
-    except QemuUnavailable as error:
+    except (QemuUnavailable, AgentBuildError, AgentElfError) as error:
         raise HostError(str(error)) from error
     try:
         _run_pytest(session)
+        result = make_result(session, version(), started, open_resources())
+        _leave_evidence(session, result)
     finally:
         session.folder.close()
-    return make_result(session, started, resources_before, open_resources())
+    return result
+
+
+def _leave_evidence(session: Session, result: RunResult) -> None:
+    report = session.options.report
+    if result.verdict == "ISOLATED":
+        discard_evidence(report)
+    else:
+        kept = keep_evidence(session.folder.path, report, session.seen.crashed if session.seen else {})
+        session.progress.note(f"ledger, QEMU's logs and fault reports: {kept}")
 
 
 def _run_pytest(session: Session) -> None:

@@ -26,6 +26,8 @@ _NO_INTERRUPT = frozenset({0x1A, 0x1B})
 
 _F_MASKED = 1 << 2
 """LEDGER_F_MASKED: the entry was masked when the record was written."""
+_F_RETRACTS = 1 << 4
+"""LEDGER_F_RETRACTS, of LOST: the injection noted before did not reach the VM, as far as the host can tell."""
 
 
 def _bit(*kinds: Kind) -> int:
@@ -36,7 +38,15 @@ _EFFECT = _bit(
     Kind.FIRED, Kind.PENDED, Kind.IGNORED, Kind.REMAPPED, Kind.BLOCKED, Kind.INJECTED, Kind.VM_PENDED, Kind.LOST
 )
 _END = _bit(
-    Kind.REFUSED, Kind.ABORTED, Kind.IGNORED, Kind.PENDED, Kind.INJECTED, Kind.VM_PENDED, Kind.BLOCKED, Kind.LOST
+    Kind.DROPPED,
+    Kind.REFUSED,
+    Kind.ABORTED,
+    Kind.IGNORED,
+    Kind.PENDED,
+    Kind.INJECTED,
+    Kind.VM_PENDED,
+    Kind.BLOCKED,
+    Kind.LOST,
 )
 
 
@@ -77,6 +87,13 @@ class Cause:
         return self.saw(Kind.COMPLETED) and (not self.saw(Kind.GRANTED, Kind.FIRED) or self.status in _NO_INTERRUPT)
 
 
+def _by_guest(counts: Counter[tuple[int, int, int]], owner: Callable[[int], int | None]) -> dict[Delivery, int]:
+    by_guest: Counter[Delivery] = Counter()
+    for (requester, target, vector), count in counts.items():
+        by_guest[owner(requester), owner(target), vector] += count
+    return {way: count for way, count in by_guest.items() if count}
+
+
 class LedgerAccount:
     """Feed it every record of a ledger, in order; `summary()` may be asked for at any time.
 
@@ -91,6 +108,7 @@ class LedgerAccount:
         self._gaps = 0
         self._kinds: Counter[str] = Counter()
         self._injected: Counter[tuple[int, int, int]] = Counter()
+        self._retracted: Counter[tuple[int, int, int]] = Counter()
         self._refusals: Counter[str] = Counter()
         self._refused: Counter[int] = Counter()
         self._open: dict[int, Cause] = {}
@@ -136,9 +154,8 @@ class LedgerAccount:
 
     def summary(self, owner: Callable[[int], int | None]) -> AccountSummary:
         """Adds up. owner: mdev id -> guest index it belongs or belonged to, None: no guest. Changes nothing."""
-        injected: Counter[Delivery] = Counter()
-        for (requester, target, vector), count in self._injected.items():
-            injected[owner(requester), owner(target), vector] += count
+        injected = _by_guest(self._injected, owner)
+        retracted = _by_guest(self._retracted, owner)
         refused: Counter[int | None] = Counter()
         for requester, count in self._refused.items():
             refused[owner(requester)] += count
@@ -149,7 +166,8 @@ class LedgerAccount:
         return AccountSummary(
             records=self._records,
             lost=max(self._lost, self._gaps),
-            injected=dict(injected),
+            injected=injected,
+            retracted=retracted,
             refusals=dict(self._refusals),
             refused_guests=dict(refused),
             counts=dict(self._kinds),
@@ -321,5 +339,13 @@ class LedgerAccount:
         self._check_target(Rule.PENDED_ELSEWHERE, record, cause, requester)
 
     def _on_lost(self, record: LedgerRecord, cause: Cause | None) -> None:
-        if cause is not None:
-            self._check_target(Rule.CROSS_DELIVERY, record, cause, cause.requester)
+        requester = cause.requester if cause is not None else record.requester or record.target
+        self._check_target(Rule.CROSS_DELIVERY, record, cause, requester)
+        if not record.flags & _F_RETRACTS:
+            return
+        way = (requester, record.target, record.vector)
+        if self._injected[way] <= 0:
+            self._violate_if_complete(Rule.RETRACTED_NOTHING, record)
+            return
+        self._injected[way] -= 1
+        self._retracted[way] += 1

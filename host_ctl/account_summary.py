@@ -27,6 +27,7 @@ class Rule(enum.StrEnum):
     DECIDED_TWICE = "one descriptor was both granted and refused its interrupt"
     OUT_OF_SEQUENCE = "the ledger's records are out of sequence"
     UNKNOWN_KIND = "the ledger has a record of a kind that nobody knows"
+    RETRACTED_NOTHING = "an injection was taken back that the ledger does not have"
     UNEXPLAINED_AFTER_LOSS = "records were lost, and an interrupt is unexplained without them"
 
 
@@ -85,16 +86,18 @@ class AccountSummary:
     """Descriptors whose end the ledger does not show."""
     unplaced: int = 0
     """(entry, mdev) pairs made pending where the ledger never showed that the entry is the mdev's."""
+    retracted: Mapping[Delivery, int] = field(default_factory=dict)
+    """Injections that failed, not in `injected`; the host cannot know that none of them reached its guest."""
     latencies_ns: tuple[int, ...] = ()
     """Accepted to message sent, of interrupts that were not pending in between; ascending, a sample in long runs."""
 
     def delivered(self) -> dict[tuple[int, int], int]:
         """(guest, vector) -> interrupts sent into the guest, whoever fired them."""
-        totals: dict[tuple[int, int], int] = {}
-        for (_, receiver, vector), count in self.injected.items():
-            if receiver is not None:
-                totals[receiver, vector] = totals.get((receiver, vector), 0) + count
-        return totals
+        return _received(self.injected)
+
+    def failed(self) -> dict[tuple[int, int], int]:
+        """(guest, vector) -> injections into the guest that were taken back."""
+        return _received(self.retracted)
 
     def matrix(self, guests: int) -> list[list[int]]:
         """[fired by][received by] -> interrupts, for guests 0..guests-1."""
@@ -104,3 +107,11 @@ class AccountSummary:
                 assert sender is not None and receiver is not None
                 rows[sender][receiver] += count
         return rows
+
+
+def _received(ways: Mapping[Delivery, int]) -> dict[tuple[int, int], int]:
+    totals: dict[tuple[int, int], int] = {}
+    for (_, receiver, vector), count in ways.items():
+        if receiver is not None:
+            totals[receiver, vector] = totals.get((receiver, vector), 0) + count
+    return totals

@@ -22,16 +22,16 @@ from host_ctl.options import (
     MAX_VECTORS,
     Accelerator,
     Delivery,
-    DomainScope,
     OptionsError,
     RunOptions,
-    Store,
 )
 from host_ctl.progress import Mode, Progress, open_progress, printable
 from host_ctl.report import write_html, write_reports
 from host_ctl.report.summary import print_summary
 from host_ctl.results import CTRL_C, RunResult, check, decode
+from host_ctl.run_folder import RunLock
 from host_ctl.unfinished import unfinished_result, utc_now
+from host_ctl.version import version
 
 Suite = Callable[[RunOptions, Progress], RunResult]
 
@@ -111,29 +111,11 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         "--accel", choices=get_args(Accelerator), default=default.accelerator,
         help="auto takes KVM if a small guest boots with it, else TCG (%(default)s)",
     )  # fmt: skip
-    how.add_argument(
-        "--store",
-        choices=get_args(Store),
-        default=default.store,
-        help="organisation of the message store (%(default)s)",
-    )
-    how.add_argument(
-        "--domain", choices=get_args(DomainScope), default=default.domain_scope,
-        help="one interrupt domain per device or per vm (%(default)s)",
-    )  # fmt: skip
     shown = run.add_argument_group("what to show")
     shown.add_argument("--report", type=Path, default=default.report, metavar="DIR", help="report folder (%(default)s)")
     mode = shown.add_mutually_exclusive_group()
     mode.add_argument("--plain", action="store_true", help="one line for each step, as when not on a terminal")
     mode.add_argument("--quiet", action="store_true", help="only the last line: the verdict")
-
-
-def version() -> str:
-    """Version of the installed vdsa; "unknown" if it is not installed."""
-    try:
-        return importlib.metadata.version("vdsa")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -166,12 +148,24 @@ def _tell(error: BaseException, debug: bool) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     options = RunOptions(
         guests=arguments.guests, vectors=arguments.vectors, seed=_seed(arguments.seed),
-        delivery=arguments.delivery, accelerator=arguments.accel, store=arguments.store,
-        domain_scope=arguments.domain, report=arguments.report,
+        delivery=arguments.delivery, accelerator=arguments.accel, report=arguments.report,
         only=tuple(arguments.only), controls=not arguments.no_controls,
     )  # fmt: skip
     suite = load_suite()
     mode: Mode = "quiet" if arguments.quiet else "plain" if arguments.plain else "auto"
+    with _lock(options.report):
+        return _run_and_report(suite, options, mode, arguments)
+
+
+def _lock(folder: Path) -> RunLock:
+    """Raises HostError before anything is started, where the report could not be written after it."""
+    try:
+        return RunLock(folder)
+    except OSError as error:
+        raise HostError(f"cannot write the report to {folder} ({error.strerror}): choose a folder of yours") from error
+
+
+def _run_and_report(suite: Suite, options: RunOptions, mode: Mode, arguments: argparse.Namespace) -> int:
     result = run_suite(suite, options, mode, arguments.debug)
     try:
         paths = write_reports(result, options.report)

@@ -75,13 +75,12 @@ class Guest:
         """
         guest, monitor_socket = _launch(cls, spec, qemu, folder, log_limit)
         try:
-            await guest.monitor.connect(monitor_socket, limit_s)
-            await guest.monitor.execute("cont")
-        except MonitorError as error:
-            what = await guest._why_no_start(error)
-            tail = guest.process.log_tail()
-            await guest.close()
-            raise QemuLaunchError(spec.name, what, guest.process.argv, tail) from error
+            try:
+                await guest.monitor.connect(monitor_socket, limit_s)
+                await guest.monitor.execute("cont")
+            except MonitorError as error:
+                what = await guest._why_no_start(error)
+                raise QemuLaunchError(spec.name, what, guest.process.argv, guest.process.log_tail()) from error
         except BaseException:
             await guest.close()
             raise

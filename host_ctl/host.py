@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +12,7 @@ from types import ModuleType
 from device_model.device import LEDGER_CAPACITY, Device, DeviceConfig
 from device_model.ledger import LedgerRecord
 from host_ctl.irq_domain import ArrayDomain
-from host_ctl.mdev import TYPES, Mdev, MdevType, Parts, UnknownType, describe
+from host_ctl.mdev import TYPES, Mdev, MdevType, Parts, UnknownType, check_vectors, describe
 from host_ctl.pasid import PasidAllocator
 from host_ctl.physical import PhysicalDevice
 from host_ctl.remapping import RemappingTable
@@ -68,6 +69,7 @@ class Host:
     def available_instances(self, name: str, vectors: int = 1) -> int:
         """How many more mdevs of this type with that many vectors can be created."""
         self.type(name)
+        check_vectors(vectors)
         chip = self.parts.chip
         return min(chip.num_wqs - chip.wqs_in_use, (chip.num_ims - self.parts.domain.in_use) // vectors)
 
@@ -108,8 +110,7 @@ class Host:
 
     def close(self) -> None:
         """Destroys all mdevs, then the device. Idempotent."""
-        try:
+        with ExitStack() as undo:  # goes on after a failure
+            undo.callback(self.device.close)
             for mdev in list(self.mdevs.values()):
-                self.destroy(mdev)
-        finally:
-            self.device.close()
+                undo.callback(self.destroy, mdev)

@@ -13,7 +13,7 @@ from host_ctl.errors import HostError
 from host_ctl.physical import Command, PhysicalDevice
 
 _ADDRESS, _ADDRESS_HI, _DATA, _CONTROL = 0, 4, 8, 12
-_MASK, _PENDING, _PASID_ENABLE = 1 << 0, 1 << 1, 1 << 3
+_MASK, _PENDING, _IGNORE, _PASID_ENABLE = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 RESET_ADDRESS, RESET_DATA, RESET_CONTROL = 0xFEE0_0000, 0, _MASK
 """What an entry holds that belongs to nobody (9.2.28)."""
 
@@ -77,7 +77,9 @@ class ImsInterrupt:
         self.chip.command(Command.RELEASE_INT_HANDLE, self.entry | 1 << 16)
 
     def _control(self, *, masked: bool) -> int:
-        return self.owner_id << 12 | _PASID_ENABLE | (_MASK if masked else 0)
+        """Ignore stays as it is: it is the guest's (7.5.4). A change of it between the read and the write is lost."""
+        ignore = self.chip.ims_read(self.entry, _CONTROL) & _IGNORE
+        return ignore | self.owner_id << 12 | _PASID_ENABLE | (_MASK if masked else 0)
 
 
 @dataclass(slots=True)
@@ -126,9 +128,10 @@ class ArrayDomain:
     def free_block(self, block: VectorBlock) -> None:
         """Wipes the entries and takes them back. The owner's work queue must be quiet. Idempotent."""
         while block.entries:
-            entry = block.entries.pop()
+            entry = block.entries[-1]
             self._clear(entry)
             self._give_back(entry)
+            block.entries.pop()
 
     def _take(self) -> int:
         entry = self._free.pop()

@@ -67,6 +67,12 @@ TYPES = {
 }
 
 
+def check_vectors(vectors: int) -> None:
+    """HostError: no mdev has that many IMS-backed vectors."""
+    if not 1 <= vectors <= MAX_VECTORS:
+        raise HostError(f"an mdev has 1 to {MAX_VECTORS} IMS-backed vectors, not {vectors}")
+
+
 @dataclass(slots=True)
 class Parts:
     """Where the parts of an mdev come from. A test that plants a mistake of the host replaces one of them."""
@@ -90,8 +96,7 @@ class Mdev:
 
     def __init__(self, parts: Parts, mdev_type: MdevType, mdev_id: int, vectors: int, socket: Path, *, eventfd: bool) -> None:
         """`vectors`: IMS-backed ones, 1 to 255. Raises what the parts raise; then nothing is left of it."""
-        if not 1 <= vectors <= MAX_VECTORS:
-            raise HostError(f"an mdev has 1 to {MAX_VECTORS} IMS-backed vectors, not {vectors}")
+        check_vectors(vectors)
         self.id = mdev_id
         self.type = mdev_type
         self.socket = socket
@@ -116,10 +121,10 @@ class Mdev:
         parts.chip.device.pasid_set(self.pasid, self.vdev)
         undo.callback(parts.chip.device.pasid_clear, self.pasid)
         self._route(undo, block)
+        undo.callback(parts.chip.reset_wq, self.wq)
         parts.chip.program_wq(
             self.wq, self.pasid, max_xfer_log2=self.type.max_xfer_log2, max_batch_log2=self.type.max_batch_log2
         )
-        undo.callback(parts.chip.reset_wq, self.wq)
         self.vdev.serve(self.socket)
         undo.callback(self.vdev.stop_serving)
         undo.callback(self.vdev.close_portal)

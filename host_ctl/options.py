@@ -10,15 +10,16 @@ from host_ctl.errors import HostError
 
 Delivery = Literal["message", "eventfd"]
 Accelerator = Literal["auto", "tcg", "kvm"]
-Store = Literal["array", "table", "queue", "msix"]
-DomainScope = Literal["device", "vm"]
 
+MIN_GUESTS = 2
+"""One guest alone has nobody to reach."""
 MAX_GUESTS = 128
 MAX_VECTORS = 32
 MAX_SEED = 2**63 - 1
-# An MSI-X table has 2048 entries at most (PCI), and vector 0 is the host's.
-CAPACITY: dict[str, int | None] = {"array": 2048, "table": 2048, "msix": 2047, "queue": None}
-"""Entries of a store for IMS-backed vectors; None: no bound."""
+STORE = "array"
+"""Organisation of the message store: one fixed array for all mdevs, a PASID in each entry."""
+DOMAIN_SCOPE = "device"
+"""One interrupt domain for the whole device."""
 
 
 class OptionsError(HostError):
@@ -37,40 +38,25 @@ class RunOptions:
     """
 
     guests: int = 8
-    vectors: int = 8
+    vectors: int = 4
     seed: int = 0
     delivery: Delivery = "message"
     accelerator: Accelerator = "auto"
-    store: Store = "array"
-    domain_scope: DomainScope = "device"
     report: Path = Path("build/report")
     only: tuple[str, ...] = ()
     controls: bool = True
 
     def __post_init__(self) -> None:
         problems = (
-            *_in_range("--guests", self.guests, 1, MAX_GUESTS),
+            *_in_range("--guests", self.guests, MIN_GUESTS, MAX_GUESTS),
             *_in_range("--vectors", self.vectors, 1, MAX_VECTORS),
             *_in_range("--seed", self.seed, 0, MAX_SEED),
             *_one_of("--delivery", self.delivery, get_args(Delivery)),
             *_one_of("--accel", self.accelerator, get_args(Accelerator)),
-            *_one_of("--store", self.store, get_args(Store)),
-            *_one_of("--domain", self.domain_scope, get_args(DomainScope)),
-            *self._capacity(),
             *(() if all(self.only) else ("--only needs a part of a scenario's name, not an empty word",)),
         )
         if problems:
             raise OptionsError(problems)
-
-    def _capacity(self) -> tuple[str, ...]:
-        capacity = CAPACITY.get(self.store)
-        needed = self.guests * self.vectors
-        if capacity is None or needed <= capacity:
-            return ()
-        return (
-            f"{self.guests} guests with {self.vectors} vectors need {needed:,} entries, the {self.store} store has "
-            f"{capacity:,}: take fewer of either, or --store queue, which has no bound",
-        )
 
     @property
     def partial(self) -> str | None:
@@ -86,7 +72,6 @@ class RunOptions:
         """The command line that repeats this run."""
         words = ["vdsa", "run", "--guests", str(self.guests), "--vectors", str(self.vectors), "--seed", str(self.seed)]
         words += ["--delivery", self.delivery, "--accel", self.accelerator]
-        words += ["--store", self.store, "--domain", self.domain_scope]
         for pattern in self.only:
             words += ["--only", pattern]
         return (*words, *(() if self.controls else ("--no-controls",)))

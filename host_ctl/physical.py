@@ -89,15 +89,21 @@ class PhysicalDevice:
     def command(self, command: Command, operand: int = 0) -> int:
         """Carries a command out and returns CMDSTATUS[23:8]. CommandFailed: error code; HostError: no end in time."""
         with self._lock:
+            self._await_idle(f"a command before {command.name}")  # the device discards what is written while one is active
             self.device.write(_CMD, command << 20 | operand)
-            deadline = time.monotonic() + COMMAND_LIMIT_S
-            while (status := self.device.read(_CMDSTATUS)) & _ACTIVE:
-                if time.monotonic() > deadline:
-                    raise HostError(f"{command.name} (operand {operand:#x}) did not end in {COMMAND_LIMIT_S:g} s")
-                time.sleep(0.0002)
+            status = self._await_idle(f"{command.name} (operand {operand:#x})")
         if status & 0xFF:
             raise CommandFailed(command, operand, status & 0xFF)
         return status >> 8 & 0xFFFF
+
+    def _await_idle(self, what: str) -> int:
+        """CMDSTATUS once no command is active."""
+        deadline = time.monotonic() + COMMAND_LIMIT_S
+        while (status := self.device.read(_CMDSTATUS)) & _ACTIVE:
+            if time.monotonic() > deadline:
+                raise HostError(f"{what} did not end in {COMMAND_LIMIT_S:g} s: stop the guest that keeps the device busy")
+            time.sleep(0.0002)
+        return status
 
     # ---- work queues ----
 

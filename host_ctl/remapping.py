@@ -47,8 +47,9 @@ class RemappingTable:
         """An entry that leads to `vector` of `vdev`. RemappingExhausted: there is none."""
         if not self._free:
             raise RemappingExhausted(f"all {NUM_ENTRIES} interrupt remapping entries are in use: destroy an mdev first")
-        entry = RemapEntry(self._free.pop())
+        entry = RemapEntry(self._free[-1])
         self._device.remap_set(entry.index, vdev, vector)
+        self._free.pop()
         return entry
 
     def free(self, entry: RemapEntry) -> None:

@@ -137,7 +137,9 @@ def judge(evidence: Evidence) -> Verdict:
         elif condition.held is None and not evidence.interrupted:
             obstacles.append(f"condition {condition.number} could not be judged: {condition.evidence}")
     if obstacles:
-        return Verdict(VerdictKind.NOT_PROVEN, _first_of(obstacles), conditions)
+        # Of a run that ended early, that is the reason; all else follows from it.
+        reason = obstacles[0] if evidence.interrupted else _first_of(obstacles)
+        return Verdict(VerdictKind.NOT_PROVEN, reason, conditions)
     return Verdict(VerdictKind.ISOLATED, _isolated(evidence), conditions)
 
 
@@ -156,9 +158,9 @@ def find_leaks(evidence: Evidence) -> list[str]:
     for guest, count in sorted(evidence.strays.items()):
         if count > 0:
             leaks.append(f"guest {guest} saw {plural(count, 'interrupt')} on vectors that nobody owns")
-    sent = account.delivered()
+    sent, failed = account.delivered(), account.failed()
     for (guest, vector), count in sorted(evidence.guest_counts.items()):
-        explained = max(sent.get((guest, vector), 0), 0)
+        explained = max(sent.get((guest, vector), 0), 0) + max(failed.get((guest, vector), 0), 0)
         if count > explained and not account.lost:
             leaks.append(
                 f"guest {guest} saw {plural(count, 'interrupt')} at vector {vector}, the ledger explains {explained:,}"

@@ -97,7 +97,7 @@ static void start_queues(struct idxd *idxd, enum wq_command command, bool (*chos
 		struct wq_waiter *waiter = &idxd->cmd_waiters[i];
 		enum command_error error;
 
-		if (!chosen(operand, i) || (idxd->wqs[i].state != WQ_ENABLED && command != WQ_RESET))
+		if (!chosen(operand, i) || (idxd->wqs[i].state == WQ_DISABLED && command != WQ_RESET))
 			continue;
 		*waiter = (struct wq_waiter){ .done = wq_done, .ctx = idxd };
 		idxd->cmd_outstanding++;
@@ -139,9 +139,18 @@ static void command_queues(struct idxd *idxd, uint32_t code, uint32_t operand)
 static void command_handle(struct idxd *idxd, uint32_t code, uint32_t operand)
 {
 	const uint32_t entry = operand & HANDLE_OPERAND_INDEX;
-	const bool known = code == CMD_REQUEST_INT_HANDLE ? ims_request_handle(idxd->ims, entry) :
-							     ims_release_handle(idxd->ims, entry);
+	bool known;
 
+	if (operand & HANDLE_OPERAND_RESERVED) {
+		finish(idxd, CMDERR_RESERVED, 0);
+		return;
+	}
+	if (!(operand & HANDLE_OPERAND_IMS)) /* the device has no MSI-X table that completion interrupts could use */
+		known = false;
+	else if (code == CMD_REQUEST_INT_HANDLE)
+		known = ims_request_handle(idxd->ims, entry);
+	else
+		known = ims_release_handle(idxd->ims, entry);
 	finish(idxd, known ? CMDERR_NONE : CMDERR_HANDLE_INDEX,
 	       known && code == CMD_REQUEST_INT_HANDLE ? (uint16_t)entry : 0);
 }

@@ -159,6 +159,17 @@ static bool move_chunk(struct idxd *idxd, const struct request *request, uint64_
 	return true;
 }
 
+/* True: the range does not end at or before 2^64. No part of it is touched then. */
+static bool wraps(uint64_t address, uint32_t size)
+{
+	return address + (size - 1) < address;
+}
+
+static struct outcome range_error(uint8_t status, uint64_t address)
+{
+	return (struct outcome){ .status = status, .fault_address = address };
+}
+
 /* 8.3.4. Overlapping buffers are moved as if by way of a third: from the end if the destination lies behind the source. */
 static struct outcome memmove_op(struct idxd *idxd, const struct request *request)
 {
@@ -166,6 +177,10 @@ static struct outcome memmove_op(struct idxd *idxd, const struct request *reques
 	const bool backward = request->dst > request->src && request->dst - request->src < request->size;
 	uint32_t left = request->size;
 
+	if (wraps(request->src, request->size))
+		return range_error(STATUS_READ_ERROR, request->src);
+	if (wraps(request->dst, request->size))
+		return range_error(STATUS_WRITE_ERROR, request->dst);
 	while (left > 0) {
 		const uint32_t len = left < MOVE_CHUNK ? left : MOVE_CHUNK;
 		const uint64_t at = backward ? left - len : request->size - left;
@@ -194,7 +209,8 @@ static struct outcome operate(struct idxd *idxd, const struct request *request)
 
 /* ---- completion ---- */
 
-static void report_error(struct idxd *idxd, const struct request *request, uint8_t status, uint64_t address)
+static void report_error(struct idxd *idxd, const struct request *request, uint8_t status, uint64_t address,
+			 uint32_t invalid_flags)
 {
 	uint64_t swerror[4] = {
 		SWERROR_VALID | SWERROR_DESC_VALID | SWERROR_WQ_VALID | (uint64_t)status << 8 |
@@ -207,6 +223,10 @@ static void report_error(struct idxd *idxd, const struct request *request, uint8
 	if (status == STATUS_HANDLE) {
 		swerror[0] |= SWERROR_INFO_VALID;
 		swerror[1] = (uint64_t)request->handle << 32;
+	}
+	if (status == STATUS_FLAGS) {
+		swerror[0] |= SWERROR_INFO_VALID;
+		swerror[1] = (uint64_t)invalid_flags << 32;
 	}
 	registers_error(idxd, request->wq, swerror);
 }
@@ -228,22 +248,23 @@ static bool write_record(struct idxd *idxd, const struct request *request, const
 				&done) == DMA_OK;
 }
 
-/* 5.8.1: to the record if there is one, else to SWERROR. False: the descriptor is discarded, without an interrupt. */
-static bool complete(struct idxd *idxd, const struct request *request, const struct outcome *outcome)
+/*
+ * 5.8.1: to the record if there is one, else to SWERROR. Returns the status that it came to: the outcome's, or that the record
+ * could not be written and the descriptor was discarded.
+ */
+static uint8_t complete(struct idxd *idxd, const struct request *request, const struct outcome *outcome)
 {
 	const bool success = outcome->status == STATUS_SUCCESS;
 
 	if (!(request->flags & DESC_F_CRAV)) {
 		if (!success)
-			report_error(idxd, request, outcome->status, outcome->fault_address);
-		return true;
+			report_error(idxd, request, outcome->status, outcome->fault_address, outcome->invalid_flags);
+		return outcome->status;
 	}
-	if (success && !(request->flags & DESC_F_RCR))
-		return true;
-	if (write_record(idxd, request, outcome))
-		return true;
-	report_error(idxd, request, STATUS_CR_FAULT, request->cr_address);
-	return false;
+	if ((success && !(request->flags & DESC_F_RCR)) || write_record(idxd, request, outcome))
+		return outcome->status;
+	report_error(idxd, request, STATUS_CR_FAULT, request->cr_address, 0);
+	return STATUS_CR_FAULT;
 }
 
 static void note_completed(struct idxd *idxd, const struct request *request, uint8_t status)
@@ -279,8 +300,7 @@ static void refuse(struct idxd *idxd, const struct request *request)
 {
 	const struct outcome outcome = { .status = STATUS_HANDLE };
 
-	note_completed(idxd, request, STATUS_HANDLE);
-	complete(idxd, request, &outcome);
+	note_completed(idxd, request, complete(idxd, request, &outcome));
 }
 
 void execute(struct idxd *idxd, const struct work *work, uint32_t wq, uint32_t mode, uint32_t limits)
@@ -288,10 +308,11 @@ void execute(struct idxd *idxd, const struct work *work, uint32_t wq, uint32_t m
 	const struct request request = parse(work, wq, mode, limits);
 	const bool late_check = FAULT(idxd->planted, FAULT_CHECK_AFTER_EXECUTION);
 	struct outcome outcome;
+	uint8_t status;
 
 	if ((request.flags & DESC_F_CRAV) && request.cr_address % CR_ALIGN != 0) {
 		note_completed(idxd, &request, STATUS_CR_ALIGN);
-		report_error(idxd, &request, STATUS_CR_ALIGN, request.cr_address);
+		report_error(idxd, &request, STATUS_CR_ALIGN, request.cr_address, 0);
 		return;
 	}
 	if (!late_check && check_handle(idxd, &request) != REFUSAL_NONE) {
@@ -303,7 +324,8 @@ void execute(struct idxd *idxd, const struct work *work, uint32_t wq, uint32_t m
 		refuse(idxd, &request);
 		return;
 	}
-	note_completed(idxd, &request, outcome.status);
-	if (complete(idxd, &request, &outcome) && (request.flags & DESC_F_RCI))
+	status = complete(idxd, &request, &outcome);
+	note_completed(idxd, &request, status);
+	if (status != STATUS_CR_FAULT && (request.flags & DESC_F_RCI))
 		ims_raise(idxd->ims, request.handle, &request.witness);
 }

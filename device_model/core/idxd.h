@@ -79,7 +79,7 @@ struct wq_waiter {
 
 /*
  * Starts a command; `done` is called exactly once, when nothing more will be written or signalled for the descriptors that
- * it covers (3.10). CMDERR_WQ_NOT_ENABLED (drain, abort, disable of a queue that is not enabled): done is not called.
+ * it covers (3.10). CMDERR_WQ_NOT_ENABLED (drain, abort, disable of a queue that is disabled): done is not called.
  */
 enum command_error idxd_wq_start(struct idxd *idxd, uint32_t wq, enum wq_command command, struct wq_waiter *waiter);
 /* The same, waiting for it. Not from an engine. */

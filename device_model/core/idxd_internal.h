@@ -22,7 +22,8 @@ struct wq {
 	uint64_t busy_cause;
 	struct work *ring;          /* a slice of the device's storage, given when the device is enabled */
 	uint32_t size, head, count;
-	struct wq_waiter *waiters;
+	struct wq_waiter *waiters;  /* newest first */
+	bool telling;               /* a thread is telling a waiter that its command has ended */
 };
 
 struct idxd {

@@ -264,6 +264,16 @@ bool ims_release_handle(struct ims *ims, uint32_t entry)
 	return set_requested(ims, entry, false);
 }
 
+void ims_wait_sent(struct ims *ims, uint32_t entry)
+{
+	if (entry >= ims->num_entries)
+		return;
+	pthread_mutex_lock(&ims->lock);
+	while (ims->entries[entry].sending > 0)
+		pthread_cond_wait(&ims->sent, &ims->lock);
+	pthread_mutex_unlock(&ims->lock);
+}
+
 void ims_set_ignore(struct ims *ims, uint32_t entry, bool ignore)
 {
 	if (entry >= ims->num_entries)

@@ -57,6 +57,8 @@ void ims_reset(struct ims *ims);
  */
 bool ims_request_handle(struct ims *ims, uint32_t entry);
 bool ims_release_handle(struct ims *ims, uint32_t entry);
+/* Returns when no message of the entry is on its way. Call it with no lock held that the sink takes. */
+void ims_wait_sent(struct ims *ims, uint32_t entry);
 /* Sets the Ignore bit alone, for the owner of the virtual vector behind the entry. */
 void ims_set_ignore(struct ims *ims, uint32_t entry, bool ignore);
 /* The Pending bit, for a PBA composed of it. */

@@ -209,43 +209,42 @@ static bool is_quiet(const struct wq *wq, uint64_t upto)
 	return wq->count == 0 || wq->ring[wq->head].cause > upto;
 }
 
-/* Takes the waiters out of the list whose time has come; carries out what was promised to them. */
+/* Takes the oldest waiter out of the list if its time has come, and carries out what was promised to it. */
 static struct wq_waiter *take_ready(struct wq *wq)
 {
 	struct wq_waiter **link = &wq->waiters;
-	struct wq_waiter *ready = NULL;
+	struct wq_waiter *waiter;
 
-	while (*link) {
-		struct wq_waiter *waiter = *link;
-
-		if (!is_quiet(wq, waiter->upto)) {
-			link = &waiter->next;
-			continue;
-		}
-		*link = waiter->next;
-		if (waiter->disable)
-			wq->state = WQ_DISABLED;
-		waiter->next = ready;
-		ready = waiter;
-	}
-	return ready;
+	if (!*link)
+		return NULL;
+	while ((*link)->next)
+		link = &(*link)->next;
+	waiter = *link;
+	if (!is_quiet(wq, waiter->upto))
+		return NULL;
+	*link = NULL;
+	if (waiter->disable)
+		wq->state = WQ_DISABLED;
+	return waiter;
 }
 
-/* Lock held; given up while waiters are told. */
+/*
+ * Lock held; given up while waiters are told. One at a time and in order: who has been told may rely on it that those before
+ * have been told and have returned, so a virtual device may be freed after the last command of its queue has ended.
+ */
 static void tell_ready(struct idxd *idxd, struct wq *wq)
 {
-	struct wq_waiter *ready = take_ready(wq);
+	struct wq_waiter *waiter;
 
-	if (!ready)
+	if (wq->telling) /* that thread looks again before it leaves */
 		return;
-	pthread_mutex_unlock(&idxd->lock);
-	while (ready) {
-		struct wq_waiter *next = ready->next;
-
-		ready->done(ready);
-		ready = next;
+	wq->telling = true;
+	while ((waiter = take_ready(wq)) != NULL) {
+		pthread_mutex_unlock(&idxd->lock);
+		waiter->done(waiter);
+		pthread_mutex_lock(&idxd->lock);
 	}
-	pthread_mutex_lock(&idxd->lock);
+	wq->telling = false;
 }
 
 void wq_finish(struct idxd *idxd, uint32_t index)
@@ -286,7 +285,7 @@ enum command_error idxd_wq_start(struct idxd *idxd, uint32_t index, enum wq_comm
 		return CMDERR_WQ_INDEX;
 	wq = &idxd->wqs[index];
 	pthread_mutex_lock(&idxd->lock);
-	if (wq->state != WQ_ENABLED && command != WQ_RESET && command != WQ_STOP) {
+	if (wq->state == WQ_DISABLED && command != WQ_RESET && command != WQ_STOP) {
 		pthread_mutex_unlock(&idxd->lock);
 		return CMDERR_WQ_NOT_ENABLED;
 	}

@@ -62,14 +62,16 @@ void iommu_destroy(struct iommu *iommu)
 static void rebind(struct iommu *iommu, struct binding *binding, const struct iommu_target *target, unsigned vector,
 		   uint32_t *used)
 {
-	const struct iommu_target *before = binding->target;
-
-	binding->target = NULL;
-	while (binding->inside > 0)
+	for (;;) {
+		*used -= binding->target != NULL; /* also one that another thread has bound while this one waited */
+		binding->target = NULL;
+		if (binding->inside == 0)
+			break;
 		pthread_cond_wait(&iommu->left, &iommu->lock);
+	}
 	binding->target = target;
 	binding->vector = vector;
-	*used += (target != NULL) - (before != NULL);
+	*used += target != NULL;
 }
 
 /* NULL: nothing bound. Else leave() must follow. */

@@ -155,13 +155,19 @@ fail:
 	return NULL;
 }
 
+void platform_stop(struct platform *platform)
+{
+	idxd_stop_engines(platform->idxd);
+	if (platform->engine_runs)
+		pthread_join(platform->engine, NULL);
+	platform->engine_runs = false;
+}
+
 void platform_destroy(struct platform *platform)
 {
 	if (!platform)
 		return;
-	idxd_stop_engines(platform->idxd);
-	if (platform->engine_runs)
-		pthread_join(platform->engine, NULL);
+	platform_stop(platform);
 	free_parts(platform);
 }
 

@@ -15,7 +15,9 @@ struct wq_owner {
 
 /* run_engine: false gives a device whose engine is stepped by idxd_engine_step(), for tests of the core. NULL: out of memory, bad value. */
 struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engine);
-/* All virtual devices must be gone. Joins the engine. */
+/* Ends and joins the engine: afterwards the device does nothing on its own. Idempotent. */
+void platform_stop(struct platform *platform);
+/* All virtual devices must be gone. Stops first. */
 void platform_destroy(struct platform *platform);
 
 struct idxd *platform_idxd(struct platform *platform);

@@ -62,6 +62,7 @@ static bool command(struct vfu_connection *c)
 	bool silent = c->wire.header.flags & VFU_NO_REPLY;
 	c->reply_size = 0;
 	int error = run_command(c);
+	vfu_fds_close(&c->wire.fds); /* those not taken are gone when the answer comes */
 	if (error)
 		atomic_fetch_add(&c->counters->protocol_errors, 1);
 	if (!silent)

@@ -11,16 +11,16 @@ static void finish(struct vdev *vdev, enum command_error error, uint16_t result)
 		vregs_raise(vdev, INTCAUSE_CMD);
 }
 
-static void release_handles(struct vdev *vdev)
+void vcommand_retire_entries(struct vdev *vdev)
 {
 	struct ims *ims = idxd_ims(platform_idxd(vdev->platform));
 
 	for (unsigned i = 1; i < vdev->config.num_vectors; i++) {
-		struct vvector *vector = &vdev->vectors[i];
+		const uint32_t entry = vdev->vectors[i].entry;
 
-		if (vector->handle_live)
-			ims_release_handle(ims, vector->entry);
-		vector->handle_live = false;
+		ims_release_handle(ims, entry);
+		ims_set_ignore(ims, entry, false);
+		ims_wait_sent(ims, entry);
 	}
 }
 
@@ -32,8 +32,8 @@ static void queue_quiet(struct vdev *vdev)
 	if (vdev->cmd_code == CMD_RESET_DEVICE) {
 		vdev->gencfg = 0;
 		vdev->genctrl = 0;
-		release_handles(vdev);
 		for (unsigned i = 0; i < vdev->config.num_vectors; i++) {
+			vdev->vectors[i].handle_live = false;
 			vdev->vectors[i].perm = 0;
 			vdev->vectors[i].pending = false;
 		}
@@ -49,6 +49,8 @@ static void on_queue_quiet(struct wq_waiter *waiter)
 {
 	struct vdev *vdev = waiter->ctx;
 
+	if (vdev->cmd_code == CMD_RESET_DEVICE) /* stays as it is while the command is active */
+		vcommand_retire_entries(vdev);
 	pthread_mutex_lock(&vdev->lock);
 	queue_quiet(vdev);
 	pthread_cond_broadcast(&vdev->changed);
@@ -172,10 +174,12 @@ static void dispatch(struct vdev *vdev, uint32_t code, uint32_t operand)
 		enable_device(vdev);
 		break;
 	case CMD_DISABLE_DEVICE:
-		if (vdev->state == DEVICE_ENABLED)
-			forward(vdev, WQ_DISABLE, false);
-		else
+		if (vdev->state != DEVICE_ENABLED) {
 			finish(vdev, CMDERR_DISABLE_DEV_NOT_ENABLED, 0);
+			break;
+		}
+		vdev->state = DEVICE_DRAINING;
+		forward(vdev, WQ_DISABLE, false);
 		break;
 	case CMD_DRAIN_ALL:
 		forward(vdev, WQ_DRAIN, false);
@@ -184,6 +188,7 @@ static void dispatch(struct vdev *vdev, uint32_t code, uint32_t operand)
 		forward(vdev, WQ_ABORT, false);
 		break;
 	case CMD_RESET_DEVICE:
+		vdev->state = DEVICE_DRAINING;
 		forward(vdev, WQ_STOP, false);
 		break;
 	case CMD_ENABLE_WQ:

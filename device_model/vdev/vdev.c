@@ -13,6 +13,8 @@ int vdev_attach(struct vdev *vdev, const struct vdev_vm *vm)
 {
 	int result = -EBUSY;
 
+	vportal_reset(vdev); /* pieces of a client that has gone are never joined to those of this one */
+
 	pthread_mutex_lock(&vdev->lock);
 	if (!vdev->attached) {
 		vdev->vm = *vm;
@@ -199,18 +201,14 @@ void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats)
 
 void vdev_reset(struct vdev *vdev)
 {
-	struct idxd *idxd = platform_idxd(vdev->platform);
-
 	/* First the source of interrupts and DMA, then what they would have gone to. */
-	idxd_wq_command(idxd, vdev->config.wq, WQ_STOP);
+	idxd_wq_command(platform_idxd(vdev->platform), vdev->config.wq, WQ_STOP);
+	vcommand_retire_entries(vdev);
 	pthread_mutex_lock(&vdev->lock);
 	while (vdev->cmdstatus & CMDSTATUS_ACTIVE) /* a command that WQ_STOP has just ended */
 		pthread_cond_wait(&vdev->changed, &vdev->lock);
-	for (uint32_t i = 1; i < vdev->config.num_vectors; i++) {
-		ims_release_handle(idxd_ims(idxd), vdev->vectors[i].entry);
-		ims_set_ignore(idxd_ims(idxd), vdev->vectors[i].entry, false);
+	for (uint32_t i = 1; i < vdev->config.num_vectors; i++)
 		vdev->vectors[i].handle_live = false;
-	}
 	vmsix_quiesce(vdev);
 	vconfig_reset(vdev);
 	vmsix_reset(vdev);

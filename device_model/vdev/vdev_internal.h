@@ -99,6 +99,11 @@ void vregs_raise(struct vdev *vdev, uint32_t cause);
 
 /* vcommand.c; lock held, given up while it works */
 void vcommand_write(struct vdev *vdev, uint32_t cmd);
+/*
+ * No lock held, the work queue quiet: handles released, Pending and Ignore of the IMS entries cleared. When it returns, none of
+ * their messages is on its way.
+ */
+void vcommand_retire_entries(struct vdev *vdev);
 
 /* vportal.c */
 void vportal_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32_t count);

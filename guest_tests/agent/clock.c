@@ -4,7 +4,7 @@
 #include "lapic.h"
 
 #define CALIBRATION_NS 200000u
-#define SPIN_US 100u
+#define SPIN_US 50u
 #define NAP_NS 100000u
 
 void clock_start(struct agent *agent)

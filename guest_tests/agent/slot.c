@@ -39,10 +39,14 @@ static void forget_device(struct agent *agent, struct slot *slot)
     volatile uint32_t *word = (volatile uint32_t *)&block->vendor;
     volatile uint32_t *end = (volatile uint32_t *)&block->tsc_event;
 
-    irq_release(agent, (uint8_t)(OWNER_SLOT + slot->index));
     slot->function = (struct function){ 0 };
     while (word < end)
         *word++ = 0;
+}
+
+static void give_vectors_back(struct agent *agent, const struct slot *slot)
+{
+    irq_release(agent, (uint8_t)(OWNER_SLOT + slot->index));
 }
 
 static void describe_bars(const struct function *function, volatile struct agent_slot *block)
@@ -60,6 +64,7 @@ static void bring_up(struct agent *agent, struct slot *slot)
     uint32_t id;
 
     forget_device(agent, slot);
+    give_vectors_back(agent, slot);
     power_on(slot);
     function->config = pci_function(slot->index + 1, 0);
     id = read32(function->config + PCI_ID);
@@ -87,12 +92,22 @@ static void become_empty(struct agent *agent, struct slot *slot)
     settle(agent, slot, AGENT_SLOT_EMPTY, AGENT_SLOT_ERROR_NONE);
 }
 
+/*
+ * First the word, then the deed: once QEMU says that the device is gone, nobody may find it still PRESENT. Its vectors
+ * are given back last: until then what it sends is its own.
+ */
 void slot_eject(struct agent *agent, struct slot *slot)
 {
-    /* First the word, then the deed: once QEMU says that the device is gone, nobody may find it still PRESENT. */
-    agent->shared->slots[slot->index].state = AGENT_SLOT_EMPTY;
-    power_off(slot);
     become_empty(agent, slot);
+    power_off(slot);
+    give_vectors_back(agent, slot);
+}
+
+/* The device is gone already. */
+static void lose(struct agent *agent, struct slot *slot)
+{
+    become_empty(agent, slot);
+    give_vectors_back(agent, slot);
 }
 
 static void look(struct agent *agent, struct slot *slot)
@@ -105,7 +120,7 @@ static void look(struct agent *agent, struct slot *slot)
         write16(slot->express + EXPRESS_SLOT_STATUS, status & STATUS_EVENTS);
     if (!(status & STATUS_PRESENT)) {
         if (occupied)
-            become_empty(agent, slot);
+            lose(agent, slot);
     } else if (!occupied || (status & STATUS_PRESENCE_CHANGED)) {
         if (!(config & AGENT_CONFIG_IGNORE_PRESENCE))
             bring_up(agent, slot);

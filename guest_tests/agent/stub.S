@@ -37,3 +37,5 @@ gdt_pointer:
     .code16
     jmp     stub
     .org    0x10000
+
+    .section .note.GNU-stack, "", @progbits

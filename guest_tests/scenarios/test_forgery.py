@@ -60,7 +60,7 @@ async def test_released_handle_is_refused_until_it_is_requested_again(rig: Rig) 
     handle = rig.handle(member, vector)
 
     async with rig.silence("released handle", among=[member, neighbour]):
-        released = await member.link.command(0, _RELEASE_HANDLE | vector)
+        released = await member.link.command(0, _RELEASE_HANDLE | handle)
         refused = await rig.attempt_handles(member, [handle]) + await rig.attempt_handles(neighbour, [handle])
         requested = await member.link.command(0, _REQUEST_HANDLE | vector)
         await rig.fire(member, [vector])

@@ -15,8 +15,7 @@ from guest_tests.agent_numbers import SlotState
 from guest_tests.agent_results import SlotInfo
 from host_ctl.guest import Guest
 from host_ctl.guest_command import GuestSpec
-from host_ctl.run_folder import RunFolder
-from qemu_patches import QemuBinary, find_qemu
+from qemu_patches import QemuBinary
 
 BUILD = Path(__file__).parents[2] / "build"
 PAGE = 4096
@@ -40,7 +39,7 @@ class AgentGuest:
 async def agent_guest(
     qemu: QemuBinary,
     folder: Path,
-    image: AgentImage,
+    agent_image: AgentImage,
     *,
     name: str = "agent",
     ports: int = 1,
@@ -48,9 +47,9 @@ async def agent_guest(
     reset_is_death: bool = True,
 ) -> AsyncIterator[AgentGuest]:
     """A started guest with a link; its agent need not be ready yet."""
-    spec = GuestSpec(name, ports=ports, image=image, extra=extra, reset_is_death=reset_is_death)
+    spec = GuestSpec(name, ports=ports, image=agent_image, extra=extra, reset_is_death=reset_is_death)
     async with await Guest.start(spec, qemu, folder) as guest:
-        link = AgentLink(guest.ram.map, guest.serial, image.elf, name=name)
+        link = AgentLink(guest.ram.map, guest.serial, agent_image.elf, name=name)
         guest.died.add_done_callback(lambda death: link.connection_lost(str(death.result())))
         try:
             yield AgentGuest(guest, link)
@@ -109,28 +108,15 @@ class Doorbells:
 
 
 @pytest.fixture(scope="session")
-def image() -> AgentImage:
+def agent_image() -> AgentImage:
     """The agent, built from the sources of this checkout."""
     return build_agent(BUILD)
 
 
-@pytest.fixture(scope="session")
-def qemu() -> QemuBinary:
-    """The QEMU that the product itself would take."""
-    return find_qemu()
-
-
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A run folder for one test."""
-    with RunFolder() as run:
-        yield run.path
-
-
-@pytest.fixture
-async def agent(qemu: QemuBinary, folder: Path, image: AgentImage) -> AsyncIterator[AgentGuest]:
+async def agent(qemu: QemuBinary, folder: Path, agent_image: AgentImage) -> AsyncIterator[AgentGuest]:
     """A guest with four ports whose agent is ready."""
-    async with agent_guest(qemu, folder, image, ports=4) as started:
+    async with agent_guest(qemu, folder, agent_image, ports=4) as started:
         await started.link.ready()
         yield started
 

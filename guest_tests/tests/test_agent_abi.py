@@ -12,7 +12,7 @@ from elftools.elf.elffile import ELFFile
 from guest_tests import agent_abi, agent_items, agent_numbers
 from guest_tests.agent_build import AgentImage
 
-pytest_plugins = ["guest_tests.tests.agent_guests"]
+pytest_plugins = ["host_ctl.tests.qemu_fixtures", "guest_tests.tests.agent_guests"]
 
 # Mirror class -> enumeration, and the prefix of its names in C.
 _ENUMS = {
@@ -72,8 +72,8 @@ def camel_to_snake(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def debug(image: AgentImage) -> DebugInfo:
-    return DebugInfo(image.elf)
+def debug(agent_image: AgentImage) -> DebugInfo:
+    return DebugInfo(agent_image.elf)
 
 
 @pytest.mark.parametrize("mirror", _STRUCTURES, ids=lambda one: one.__name__)

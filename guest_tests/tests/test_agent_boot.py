@@ -13,7 +13,7 @@ from guest_tests.agent_results import Item
 from guest_tests.tests.agent_guests import AgentGuest, Doorbells, agent_guest
 from qemu_patches import QemuBinary
 
-pytest_plugins = ["guest_tests.tests.agent_guests"]
+pytest_plugins = ["host_ctl.tests.qemu_fixtures", "guest_tests.tests.agent_guests"]
 
 
 def cpu_seconds(pid: int) -> float:
@@ -23,8 +23,10 @@ def cpu_seconds(pid: int) -> float:
 
 
 @pytest.mark.parametrize("ports", [1, 8])
-async def test_agent_is_ready_with_all_its_ports(qemu: QemuBinary, folder: Path, image: AgentImage, ports: int) -> None:
-    async with agent_guest(qemu, folder, image, ports=ports) as agent:
+async def test_agent_is_ready_with_all_its_ports(
+    qemu: QemuBinary, folder: Path, agent_image: AgentImage, ports: int
+) -> None:
+    async with agent_guest(qemu, folder, agent_image, ports=ports) as agent:
         ready = await agent.link.ready()
         assert (ready.boot, ready.slots) == (1, ports)
         assert agent.link.stage is Stage.READY
@@ -33,8 +35,8 @@ async def test_agent_is_ready_with_all_its_ports(qemu: QemuBinary, folder: Path,
         assert [slot.devfn >> 3 for slot in slots] == list(range(1, ports + 1))
 
 
-async def test_guest_without_ports_is_ready(qemu: QemuBinary, folder: Path, image: AgentImage) -> None:
-    async with agent_guest(qemu, folder, image, ports=0) as agent:
+async def test_guest_without_ports_is_ready(qemu: QemuBinary, folder: Path, agent_image: AgentImage) -> None:
+    async with agent_guest(qemu, folder, agent_image, ports=0) as agent:
         assert (await agent.link.ready()).slots == 0
         await agent.link.nop()
 
@@ -152,10 +154,10 @@ async def test_silence_names_what_was_waited_for(agent: AgentGuest) -> None:
 
 
 async def test_guest_without_our_agent_times_out(
-    qemu: QemuBinary, folder: Path, image: AgentImage, tmp_path: Path
+    qemu: QemuBinary, folder: Path, agent_image: AgentImage, tmp_path: Path
 ) -> None:
     halting = tmp_path / "halting.bin"
     halting.write_bytes(bytes(0xFFF0) + bytes.fromhex("faf4ebfd").ljust(16, b"\0"))  # cli, hlt, and again
-    async with agent_guest(qemu, folder, AgentImage(image.elf, halting)) as agent:
+    async with agent_guest(qemu, folder, AgentImage(agent_image.elf, halting)) as agent:
         with pytest.raises(AgentTimeout, match=r"the agent is not ready after 0.05 s \(boot 0, stage NONE"):
             await agent.link.ready(0.05)

@@ -12,7 +12,7 @@ from elftools.elf.sections import SymbolTableSection
 from guest_tests.agent_build import AgentBuildError, AgentImage, build_agent
 from guest_tests.agent_elf import AgentElf, AgentElfError, agent_symbols, check_agent, locate
 
-pytest_plugins = ["guest_tests.tests.agent_guests"]
+pytest_plugins = ["host_ctl.tests.qemu_fixtures", "guest_tests.tests.agent_guests"]
 
 _NOTE = """
     .section .note.pvh, "a", @note
@@ -43,17 +43,17 @@ def violations(elf: Path) -> str:
     return "\n".join(caught.value.violations)
 
 
-def test_built_agent_is_accepted(image: AgentImage) -> None:
-    symbols = check_agent(image.elf)
+def test_built_agent_is_accepted(agent_image: AgentImage) -> None:
+    symbols = check_agent(agent_image.elf)
     assert symbols.shared == 0x600000
     assert symbols.scratch == 0x800000
-    assert image.stub.stat().st_size == 0x10000
+    assert agent_image.stub.stat().st_size == 0x10000
 
 
-def test_second_build_takes_no_time(image: AgentImage) -> None:
+def test_second_build_takes_no_time(agent_image: AgentImage) -> None:
     start = time.perf_counter()
-    again = build_agent(image.elf.parents[1])
-    assert again == image
+    again = build_agent(agent_image.elf.parents[1])
+    assert again == agent_image
     assert time.perf_counter() - start < 0.02
 
 
@@ -114,24 +114,24 @@ def test_file_that_is_no_elf_is_refused(tmp_path: Path) -> None:
     assert "it cannot be read" in violations(tmp_path / "text")
 
 
-def test_agent_uses_no_vector_register(image: AgentImage) -> None:
-    listing = subprocess.run(["objdump", "-d", str(image.elf)], check=True, capture_output=True, text=True).stdout
+def test_agent_uses_no_vector_register(agent_image: AgentImage) -> None:
+    listing = subprocess.run(["objdump", "-d", str(agent_image.elf)], check=True, capture_output=True, text=True).stdout
     assert "irq_entry" in listing
     assert "%xmm" not in listing
     assert "%st" not in listing
 
 
-def test_address_leads_to_function_and_line(image: AgentImage) -> None:
-    with image.elf.open("rb") as stream:
+def test_address_leads_to_function_and_line(agent_image: AgentImage) -> None:
+    with agent_image.elf.open("rb") as stream:
         table = ELFFile(stream).get_section_by_name(".symtab")
         assert isinstance(table, SymbolTableSection)
         address = next(symbol["st_value"] for symbol in table.iter_symbols() if symbol.name == "command_run")
-    found = locate(image.elf, address)
+    found = locate(agent_image.elf, address)
     source = Path(__file__).parents[1] / "agent" / "command.c"
     assert (found.function, Path(found.file).name) == ("command_run", "command.c")
     assert "void command_run(" in "\n".join(source.read_text().splitlines()[found.line - 2 : found.line])
 
 
-def test_address_outside_the_agent_is_unknown(image: AgentImage) -> None:
-    found = AgentElf(image.elf).locate(agent_symbols(image.elf).scratch)
+def test_address_outside_the_agent_is_unknown(agent_image: AgentImage) -> None:
+    found = AgentElf(agent_image.elf).locate(agent_symbols(agent_image.elf).scratch)
     assert (found.function, found.file, found.line) == ("?", "?", 0)

@@ -14,7 +14,7 @@ from guest_tests.tests.agent_guests import PAGE, AgentGuest, Doorbells, agent_gu
 from host_ctl.errors import GuestDidNotEject
 from qemu_patches import QemuBinary
 
-pytest_plugins = ["guest_tests.tests.agent_guests"]
+pytest_plugins = ["host_ctl.tests.qemu_fixtures", "guest_tests.tests.agent_guests"]
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,11 @@ async def test_slots_are_independent(agent: AgentGuest) -> None:
     assert await agent.link.mmio_read(3, 0, 0) == 0x010000ED
 
 
-async def test_device_of_the_command_line_is_found_at_boot(qemu: QemuBinary, folder: Path, image: AgentImage) -> None:
+async def test_device_of_the_command_line_is_found_at_boot(
+    qemu: QemuBinary, folder: Path, agent_image: AgentImage
+) -> None:
     extra = ("-device", "edu,bus=port0,id=edu0")
-    async with agent_guest(qemu, folder, image, ports=2, extra=extra) as agent:
+    async with agent_guest(qemu, folder, agent_image, ports=2, extra=extra) as agent:
         await agent.link.ready()
         assert agent.link.slot(0).state is SlotState.PRESENT
         assert await agent.link.mmio_read(0, 0, 0) == 0x010000ED

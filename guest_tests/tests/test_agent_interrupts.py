@@ -10,7 +10,7 @@ from guest_tests.agent_errors import AgentCommandFailed, AgentCrashed
 from guest_tests.agent_numbers import SlotState, Step, Vector
 from guest_tests.tests.agent_guests import AgentGuest, Doorbells
 
-pytest_plugins = ["guest_tests.tests.agent_guests"]
+pytest_plugins = ["host_ctl.tests.qemu_fixtures", "guest_tests.tests.agent_guests"]
 
 MSIX_ONLY = (Step.MSIX,)
 

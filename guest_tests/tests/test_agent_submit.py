@@ -12,7 +12,7 @@ from guest_tests.agent_numbers import ItemResult, Result, Step
 from guest_tests.agent_results import Item
 from guest_tests.tests.agent_guests import PAGE, AgentGuest, Doorbells
 
-pytest_plugins = ["guest_tests.tests.agent_guests"]
+pytest_plugins = ["host_ctl.tests.qemu_fixtures", "guest_tests.tests.agent_guests"]
 
 
 def descriptor(number: int) -> bytes:
@@ -140,6 +140,15 @@ async def test_spin_ends_at_its_maximum_and_at_a_timeout(agent: AgentGuest, bell
     assert (await agent.link.spin(0, silent, portal=0, maximum=7)).fired == 7
     done = await agent.link.spin(0, Item(descriptor(9)), portal=0, maximum=7, timeout_s=0.05)
     assert (done.result, done.step, done.fired) == (Result.TIMEOUT, Step.COMPLETION, 0)
+
+
+async def test_every_firing_of_a_spin_waits_for_a_record_of_its_own(agent: AgentGuest, bells: Doorbells) -> None:
+    item = Item(descriptor(9))
+    spinning = asyncio.create_task(agent.link.spin(0, item, portal=0, maximum=3, timeout_s=0.3))
+    await agent.link.wait_step(Step.COMPLETION)
+    complete(agent, 0)
+    done = await spinning
+    assert (done.result, done.fired) == (Result.TIMEOUT, 1)
 
 
 async def test_cancelled_spin_stops(agent: AgentGuest, bells: Doorbells) -> None:

@@ -10,6 +10,7 @@ from host_ctl.account_summary import LEAKS, Rule
 from host_ctl.tests.report_samples import Ledger, guest_of
 
 MASKED = 1 << 2
+RETRACTS = 1 << 4
 
 
 def rules(ledger: Ledger) -> set[Rule]:
@@ -116,6 +117,30 @@ def test_lost_interrupt_of_another_device_is_a_leak(ledger: Ledger) -> None:
     ledger.add(Kind.LOST, 1, 1, 2, vector=3)
 
     assert rules(ledger) == {Rule.CROSS_DELIVERY}
+
+
+def test_injection_that_is_taken_back_is_not_counted(ledger: Ledger) -> None:
+    ledger.delivered(1, 1, 1, vector=3)
+    ledger.add(Kind.LOST, 1, 1, 1, vector=3, flags=RETRACTS)
+
+    summary = ledger.account().summary(guest_of)
+
+    assert (dict(summary.injected), dict(summary.retracted)) == ({}, {(0, 0, 3): 1})
+    assert summary.violation_counts == {}
+
+
+def test_taking_back_what_was_not_sent_is_a_breach(ledger: Ledger) -> None:
+    ledger.granted(1, 1, entry=7)
+    ledger.add(Kind.FIRED, 1, 1, entry=7)
+    ledger.add(Kind.LOST, 1, 1, 1, vector=3, flags=RETRACTS)
+
+    assert rules(ledger) == {Rule.RETRACTED_NOTHING}
+
+
+def test_descriptor_that_was_dropped_is_finished(ledger: Ledger) -> None:
+    ledger.add(Kind.DROPPED, 1, 1, reason=2)
+
+    assert ledger.account().summary(guest_of).unfinished == 0
 
 
 def test_interrupt_pending_at_another_virtual_device_is_a_leak(ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ import pytest
 from host_ctl.cli import main
 from host_ctl.options import OptionsError, RunOptions
 from host_ctl.results import decode, encode
+from host_ctl.run_folder import RunLock
 from host_ctl.tests.report_samples import good_result, leaked_result
 
 SUITE = """
@@ -73,7 +74,11 @@ def test_every_run_ends_with_its_status_a_report_and_the_verdict_as_last_line(
 
     assert code == status
     assert capsys.readouterr().out.splitlines()[-1].startswith(last)
-    assert sorted(path.name for path in Path("build/report").iterdir()) == ["junit.xml", "report.html", "report.json"]
+    assert sorted(path.name for path in Path("build/report").glob("[!.]*")) == [
+        "junit.xml",
+        "report.html",
+        "report.json",
+    ]
 
 
 def test_results_that_contradict_themselves_are_never_isolated(
@@ -91,13 +96,40 @@ def test_report_that_cannot_be_written_is_never_success(
     suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SUITE_DOES", "isolated")
+    Path("build/report/report.json").mkdir(parents=True)
 
-    code = main(["run", "--quiet", "--report", str(suite / "sample_suite.py" / "report")])
+    code = main(["run", "--quiet"])
 
     shown = capsys.readouterr()
     assert code == 3
     assert "cannot write the report" in shown.err
     assert shown.out.startswith("NOT PROVEN: the report could not be written")
+
+
+def test_folder_that_takes_no_report_is_refused_before_the_run(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SUITE_DOES", "isolated")
+
+    code = main(["run", "--plain", "--report", str(suite / "sample_suite.py" / "report")])
+
+    shown = capsys.readouterr()
+    assert code == 2
+    assert "cannot write the report to" in shown.err
+    assert "Starting guests" not in shown.err
+
+
+def test_second_run_into_the_same_folder_is_refused_and_disturbs_nothing(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SUITE_DOES", "isolated")
+
+    with RunLock(Path("build/report")):
+        code = main(["run", "--plain"])
+
+    assert code == 2
+    assert "Starting guests" not in capsys.readouterr().err
+    assert not Path("build/report/report.json").exists()
 
 
 def test_quiet_run_prints_the_verdict_only(
@@ -141,14 +173,10 @@ def test_ctrl_c_still_leaves_a_report(suite: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--guests", "0"], "--guests 0: take 1 to 128"),
-        (["--guests", "129"], "--guests 129: take 1 to 128"),
+        (["--guests", "1"], "--guests 1: take 2 to 128"),
+        (["--guests", "129"], "--guests 129: take 2 to 128"),
         (["--vectors", "33"], "--vectors 33: take 1 to 32"),
         (["--seed", "-1"], "--seed -1"),
-        (
-            ["--guests", "128", "--vectors", "32"],
-            "128 guests with 32 vectors need 4,096 entries, the array store has 2,048",
-        ),
         (["--only", ""], "--only needs a part of a scenario's name"),
     ],
 )
@@ -181,15 +209,11 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     assert len(refused.value.problems) == 2
 
 
-def test_store_without_a_bound_takes_what_the_others_refuse() -> None:
-    assert RunOptions(guests=128, vectors=32, store="queue").guests == 128
-
-
 def test_command_repeats_the_run() -> None:
     options = RunOptions(guests=3, seed=9, only=("forged",), controls=False)
     words = " ".join(options.command())
 
-    assert words.startswith("vdsa run --guests 3 --vectors 8 --seed 9")
+    assert words.startswith("vdsa run --guests 3 --vectors 4 --seed 9")
     assert words.endswith("--only forged --no-controls")
 
 

@@ -1,4 +1,4 @@
-"""What a run shows: plain lines off a terminal, a live display on one, silence if asked, and the verdict as last line."""
+"""What a run shows: plain lines off a terminal, a live display on one, silence if asked; the verdict comes last."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_contradictory_results_leave_the_earlier_report_alone(tmp_path: Path) ->
 def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(HostError, match="cannot write the report to .*choose a folder"):
+    with pytest.raises(HostError, match=r"cannot write the report to .*choose a folder"):
         write_reports(good_result(), tmp_path / "file" / "report")
 
 

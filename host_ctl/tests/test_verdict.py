@@ -183,6 +183,13 @@ def test_surplus_beside_lost_records_is_not_called_a_leak() -> None:
     assert verdict.kind is VerdictKind.NOT_PROVEN
 
 
+def test_interrupt_seen_though_taken_back_is_not_proven_but_no_leak() -> None:
+    summary = replace(GOOD.account, retracted={(1, 1, 2): 1})
+    verdict = judge(replace(GOOD, account=summary, guest_counts=put(GOOD.guest_counts, (1, 2), 3)))
+
+    assert (verdict.kind, condition(verdict, 4)) == (VerdictKind.NOT_PROVEN, False)
+
+
 def test_ledger_that_sent_more_than_a_paced_guest_counted_is_not_proven() -> None:
     verdict = judge(account(injected=put(GOOD.account.injected, (1, 1, 2), 3)))
 

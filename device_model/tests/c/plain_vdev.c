@@ -10,7 +10,7 @@
 
 #include "../../vdev/vdev.h"
 
-enum { QUEUE = 256 };
+enum { QUEUE = 256, MAX_MESSAGES = 1000000, MAX_STALL_MS = 2000 }; /* a fuzzer writes any number */
 
 struct operation {
 	uint64_t kind, address, data, count, spread;
@@ -68,7 +68,7 @@ static void leave_vm(struct vdev *v)
 static uint64_t send_messages(struct vdev *v, const struct operation *op, uint64_t *failures)
 {
 	int last = 0;
-	for (uint64_t i = 0; i < op->count; i++) {
+	for (uint64_t i = 0; i < op->count && i < MAX_MESSAGES; i++) {
 		uint64_t to = op->address + 4 * (op->spread ? i % op->spread : 0);
 		int error = v->vm.message(v->vm.ctx, to, (uint32_t)op->data);
 		*failures += error != 0;
@@ -249,6 +249,8 @@ static void go(struct vdev *v)
 
 static void stall(uint64_t ms)
 {
+	if (ms > MAX_STALL_MS)
+		ms = MAX_STALL_MS;
 	struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
 	nanosleep(&t, NULL);
 }
@@ -282,4 +284,16 @@ void vdev_reset(struct vdev *v)
 	pthread_mutex_lock(&v->lock);
 	v->resets++;
 	pthread_mutex_unlock(&v->lock);
+}
+
+struct vdev *served_vdev_create(unsigned vectors, bool vmm_owns_msix, void **support)
+{
+	*support = NULL;
+	return plain_vdev_create(vectors, vmm_owns_msix);
+}
+
+void served_vdev_destroy(struct vdev *v, void *support)
+{
+	(void)support;
+	plain_vdev_destroy(v);
 }

@@ -37,6 +37,10 @@ enum plain_operation {
 	PLAIN_INLINE = 0x100, /* or'ed: done by the thread that wrote GO, not by the engine */
 };
 
+/* A device for a server program: this one, or (real_vdev.c) the real one. *support: what it stands on. NULL: it failed. */
+struct vdev *served_vdev_create(unsigned vectors, bool vmm_owns_msix, void **support);
+void served_vdev_destroy(struct vdev *vdev, void *support);
+
 struct vdev *plain_vdev_create(unsigned vectors, bool vmm_owns_msix);
 void plain_vdev_destroy(struct vdev *vdev);
 

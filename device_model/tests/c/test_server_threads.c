@@ -167,6 +167,7 @@ static int does_not_answer_dma(void)
 	struct vfu_header h;
 	int fd = negotiate();
 	map_by_messages(fd);
+	post(fd, PLAIN_ADDRESS, 0x1000);
 	post(fd, PLAIN_DATA, 4096);
 	post(fd, PLAIN_GO, PLAIN_DMA_READ);
 	read_exactly(fd, &h, sizeof(h));
@@ -213,6 +214,7 @@ static void clients_that_come_and_go_under_a_flood_leave_nothing(void)
 		int fd = negotiate();
 		map_by_messages(fd);
 		start_flood(fd);
+		post(fd, PLAIN_ADDRESS, 0x1000);
 		post(fd, PLAIN_DATA, 64);
 		post(fd, PLAIN_GO, PLAIN_DMA_READ); /* never answered */
 		send_command(fd, VFU_DEVICE_RESET, 0, NULL, 0);

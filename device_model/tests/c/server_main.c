@@ -1,5 +1,6 @@
 /*
- * plain_server.c - serves a plain_vdev: plain_server SOCKET message|eventfd VECTORS DMA_TIMEOUT_MS
+ * server_main.c - a server in a process of its own: SOCKET message|eventfd VECTORS DMA_TIMEOUT_MS
+ * It serves plain_vdev.c or real_vdev.c, whichever it is linked with.
  *
  * Says "ready" when it listens. Each line on stdin is a command, each answered by one line:
  *   stats                      the fields of struct vfu_server_stats, name=value
@@ -79,7 +80,11 @@ int main(int argc, char **argv)
 	if (argc != 5)
 		return 2;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	struct vdev *vdev = plain_vdev_create((unsigned)strtoul(argv[3], NULL, 0), strcmp(argv[2], "eventfd") == 0);
+	void *support;
+	struct vdev *vdev =
+		served_vdev_create((unsigned)strtoul(argv[3], NULL, 0), strcmp(argv[2], "eventfd") == 0, &support);
+	if (!vdev)
+		return 3;
 	struct vfu_server_options options = {
 		.socket_path = argv[1],
 		.dma_timeout_ms = (uint32_t)strtoul(argv[4], NULL, 0),
@@ -87,7 +92,7 @@ int main(int argc, char **argv)
 	struct vfu_server *server = vfu_server_start(vdev, &options, &error);
 	if (!server) {
 		fprintf(stderr, "cannot serve on %s: %s\n", argv[1], strerror(-error));
-		plain_vdev_destroy(vdev);
+		served_vdev_destroy(vdev, support);
 		return 1;
 	}
 	printf("ready\n");
@@ -95,6 +100,6 @@ int main(int argc, char **argv)
 	while (fgets(line, sizeof(line), stdin))
 		obey(server, line);
 	vfu_server_stop(server);
-	plain_vdev_destroy(vdev);
+	served_vdev_destroy(vdev, support);
 	return 0;
 }

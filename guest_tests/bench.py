@@ -1,0 +1,126 @@
+"""`make bench`: what users wait for, and what the device costs, each beside the floor of the same run where it has one.
+
+Nothing here passes or fails: machines differ, and shared ones are noisy. Compare ratios and medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from device_model.device import DeviceConfig
+from guest_tests.agent_build import AgentImage, build_agent
+from guest_tests.guests import first_sign_of_life_ms, running_guests
+from guest_tests.rig import Rig, make_host
+from host_ctl.host import Host
+from host_ctl.results import Timing, timing
+from host_ctl.run_folder import RunFolder
+from qemu_patches import QemuBinary, find_qemu
+from qemu_patches.store import default_folder
+
+REGION_READ = Path(__file__).resolve().parent.parent / "device_model" / "bench" / "region_read.c"
+BOOTS, CYCLES, FIRES = 20, 40, 2000
+
+
+async def _life(image: AgentImage, qemu: QemuBinary, folder: Path) -> list[Timing]:
+    times = [await first_sign_of_life_ms(image, qemu, folder, accelerator="tcg") for _ in range(BOOTS)]
+    return [timing("guest: exec to first sign of life", times, "ms")]
+
+
+async def _hotplug_and_fire(image: AgentImage, qemu: QemuBinary, folder: Path) -> list[Timing]:
+    async with running_guests(1, image, qemu, folder, accelerator="tcg") as members:
+        rig = Rig(await asyncio.to_thread(make_host, 1, 4), members, folder, vectors=4, seed=1)
+        try:
+            for _ in range(CYCLES):
+                await rig.plug(members[0])
+                await rig.unplug(members[0])
+            await rig.plug(members[0])
+            rig.timings.round_trip.clear()
+            for _ in range(FIRES // 500):
+                await rig.fire(members[0], [1, 2, 3, 4] * 125)
+            fires = rig.record.summary().latencies_ns
+        finally:
+            await asyncio.to_thread(rig.close)
+    t = rig.timings
+    return [
+        timing("device_add answered by QEMU", t.device_add, "ms"),
+        timing("device_add to first interrupt taken", t.add_to_interrupt, "ms"),
+        timing("device_del to slot switched off by the guest", t.eject, "ms"),
+        timing("device_del to DEVICE_DELETED", t.device_del, "ms"),
+        timing("descriptor stored to interrupt taken", [ms * 1e3 for ms in t.round_trip], "us"),
+        timing("IMS fire: accepted to message sent", [ns / 1e3 for ns in fires], "us"),
+    ]
+
+
+def _region_read(folder: Path) -> dict[str, float]:
+    """REGION_READ of our own client against a bare socket, in turn; built here, served by a process of its own."""
+    program = folder / "region_read"
+    subprocess.run(["gcc", "-std=c17", "-O2", "-Wall", "-Wextra", "-o", program, REGION_READ, "-pthread"], check=True)
+    host = Host(DeviceConfig(num_wqs=1, total_wq_size=64, num_ims=256))
+    try:
+        mdev = host.create("dsa-1dwq-v1", 1, folder)
+        done = subprocess.run([program, mdev.socket], check=True, capture_output=True, text=True, timeout=300)
+    finally:
+        host.close()
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
+
+
+def _whole_run(guests: int, vectors: int, report: Path) -> float:
+    command = [sys.executable, "-m", "host_ctl", "run", "--quiet", "--accel", "tcg", "--seed", "7"]
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [*command, "--guests", str(guests), "--vectors", str(vectors), "--report", str(report)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"the run with {guests} guests did not prove isolation, its time means nothing:\n{done.stdout}")
+    return time.perf_counter() - begin
+
+
+def _show(console: Console, timings: Sequence[Timing]) -> None:
+    table = Table("what", "n", "p50", "p99", "min", "unit", title="Latencies", title_justify="left")
+    for one in timings:
+        table.add_row(one.name, str(one.n), f"{one.p50:.3g}", f"{one.p99:.3g}", f"{one.min:.3g}", one.unit)
+    console.print(table)
+
+
+def main() -> int:
+    """Measures, prints, and writes build/bench.json."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("build/bench.json"), help="where the figures go (%(default)s)")
+    parser.add_argument("--no-runs", action="store_true", help="leave out the whole runs with 8 and 64 guests")
+    arguments = parser.parse_args()
+    console = Console(highlight=False)
+    qemu, image = find_qemu(), build_agent(default_folder() / "agent")
+    with RunFolder() as runs, tempfile.TemporaryDirectory() as scratch:
+        folder = runs.path
+        read = _region_read(folder)
+        console.print(
+            f"REGION_READ round trip: p50 {read['read_p50_us']:.1f} us, p99 {read['read_p99_us']:.1f} us; bare socket "
+            f"{read['floor_p50_us']:.1f} us, {read['floor_p99_us']:.1f} us; ratio of the medians {read['ratio']:.2f}"
+        )
+        timings = [*asyncio.run(_life(image, qemu, folder)), *asyncio.run(_hotplug_and_fire(image, qemu, folder))]
+        _show(console, timings)
+        sizes = () if arguments.no_runs else ((8, 4), (64, 4))
+        seconds = {f"{guests} guests x {vectors} vectors": _whole_run(guests, vectors, Path(scratch)) for guests, vectors in sizes}
+    for name, taken in seconds.items():
+        console.print(f"vdsa run, everything, {name}: {taken:.1f} s")
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    named = {one.name: {"p50": one.p50, "p99": one.p99, "min": one.min, "n": one.n, "unit": one.unit} for one in timings}
+    arguments.output.write_text(json.dumps({"region_read": read, "latencies": named, "runs_s": seconds}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
