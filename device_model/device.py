@@ -90,7 +90,9 @@ def shipped_core() -> ModuleType:
     try:
         return importlib.import_module("device_model._core")
     except ImportError as error:
-        raise DeviceError(f"the C extension is not built ({error}): run `make setup`, or install the package") from error
+        raise DeviceError(
+            f"the C extension is not built ({error}): run `make setup`, or install the package"
+        ) from error
 
 
 class _Closed:
@@ -223,7 +225,9 @@ class Device:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -237,7 +241,19 @@ class Vdev:
         self._ffi, self._lib = core_any.ffi, core_any.lib
         self._server: Any = None
         vectors = self._ffi.new("struct vdev_vector[]", [{"entry": e, "handle": h} for e, h in config.vectors] or 1)
-        names = ("id", "wq", "gencap", "wqcap", "grpcap", "engcap", "opcap", "cmdcap", "wq_size", "wq_mode", "wq_limits")
+        names = (
+            "id",
+            "wq",
+            "gencap",
+            "wqcap",
+            "grpcap",
+            "engcap",
+            "opcap",
+            "cmdcap",
+            "wq_size",
+            "wq_mode",
+            "wq_limits",
+        )
         values = {name: getattr(config, name) for name in names}
         values |= {"num_vectors": 1 + len(config.vectors), "vmm_owns_msix": config.vmm_owns_msix}
         error = self._ffi.new("int *")

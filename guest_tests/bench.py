@@ -84,7 +84,9 @@ def _whole_run(guests: int, vectors: int, report: Path) -> float:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise SystemExit(f"the run with {guests} guests did not prove isolation, its time means nothing:\n{done.stdout}")
+        raise SystemExit(
+            f"the run with {guests} guests did not prove isolation, its time means nothing:\n{done.stdout}"
+        )
     return time.perf_counter() - begin
 
 
@@ -98,7 +100,9 @@ def _show(console: Console, timings: Sequence[Timing]) -> None:
 def main() -> int:
     """Measures, prints, and writes build/bench.json."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("build/bench.json"), help="where the figures go (%(default)s)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("build/bench.json"), help="where the figures go (%(default)s)"
+    )
     parser.add_argument("--no-runs", action="store_true", help="leave out the whole runs with 8 and 64 guests")
     arguments = parser.parse_args()
     console = Console(highlight=False)
@@ -113,12 +117,19 @@ def main() -> int:
         timings = [*asyncio.run(_life(image, qemu, folder)), *asyncio.run(_hotplug_and_fire(image, qemu, folder))]
         _show(console, timings)
         sizes = () if arguments.no_runs else ((8, 4), (64, 4))
-        seconds = {f"{guests} guests x {vectors} vectors": _whole_run(guests, vectors, Path(scratch)) for guests, vectors in sizes}
+        seconds = {
+            f"{guests} guests x {vectors} vectors": _whole_run(guests, vectors, Path(scratch))
+            for guests, vectors in sizes
+        }
     for name, taken in seconds.items():
         console.print(f"vdsa run, everything, {name}: {taken:.1f} s")
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    named = {one.name: {"p50": one.p50, "p99": one.p99, "min": one.min, "n": one.n, "unit": one.unit} for one in timings}
-    arguments.output.write_text(json.dumps({"region_read": read, "latencies": named, "runs_s": seconds}, indent=2) + "\n")
+    named = {
+        one.name: {"p50": one.p50, "p99": one.p99, "min": one.min, "n": one.n, "unit": one.unit} for one in timings
+    }
+    arguments.output.write_text(
+        json.dumps({"region_read": read, "latencies": named, "runs_s": seconds}, indent=2) + "\n"
+    )
     return 0
 
 

@@ -36,11 +36,19 @@ class ControlRun:
 
     def caught_by(self, fault: Fault) -> str:
         """The evidence that counts for this fault; empty: it was missed."""
-        return next((f"{kind}: {self.findings[kind]}" for kind in Finding if kind in self.findings and kind in fault.shown_by), "")
+        return next(
+            (f"{kind}: {self.findings[kind]}" for kind in Finding if kind in self.findings and kind in fault.shown_by),
+            "",
+        )
 
 
 async def run_control(
-    fault: Fault | None, scenarios: Sequence[Scenario], members: Sequence[Member], core: ModuleType, folder: Path, seed: int
+    fault: Fault | None,
+    scenarios: Sequence[Scenario],
+    members: Sequence[Member],
+    core: ModuleType,
+    folder: Path,
+    seed: int,
 ) -> ControlRun:
     """Runs `scenarios` on fresh mdevs in the guests that run already, with `fault` planted (None: without any).
 
@@ -110,8 +118,13 @@ def _judged(rig: Rig) -> dict[Finding, str]:
         resources_before={},
         resources_after={},
     )
-    found = {Finding.LEAK: leak for leak in find_leaks(evidence)[:1]}
-    broken = {_CONDITIONS[c.number]: c.evidence for c in judge(evidence).conditions if c.number in _CONDITIONS and c.held is False}
+    leaks = find_leaks(evidence)
+    found = {Finding.LEAK: leaks[0]} if leaks else {}
+    broken = {
+        _CONDITIONS[c.number]: c.evidence
+        for c in judge(evidence).conditions
+        if c.number in _CONDITIONS and c.held is False
+    }
     return broken | found
 
 

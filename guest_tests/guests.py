@@ -13,7 +13,7 @@ from guest_tests.agent_build import AgentImage
 from guest_tests.agent_link import AgentLink
 from guest_tests.rig import Member
 from host_ctl.errors import GuestDied
-from host_ctl.guest import Guest, start_guests
+from host_ctl.guest import start_guests
 from host_ctl.guest_command import GuestSpec
 from qemu_patches import QemuBinary
 

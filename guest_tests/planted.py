@@ -105,13 +105,17 @@ def _plant_foreign_handles(host: Host) -> None:
     """Request Interrupt Handle answers with handles of the mdev composed before."""
     before: list[Sequence[ImsInterrupt]] = []
 
-    def wrong(kind: MdevType, mdev_id: int, wq: int, size: int, own: Sequence[ImsInterrupt], eventfd: bool) -> VdevConfig:
+    def wrong(
+        kind: MdevType, mdev_id: int, wq: int, size: int, own: Sequence[ImsInterrupt], eventfd: bool
+    ) -> VdevConfig:
         config = describe(kind, mdev_id, wq, size, own, eventfd)
         before.append(own)
         if len(before) == 1:
             return config
         handles = [interrupt.handle for interrupt in before[-2]]
-        return replace(config, vectors=tuple((entry, handles[i % len(handles)]) for i, (entry, _) in enumerate(config.vectors)))
+        return replace(
+            config, vectors=tuple((entry, handles[i % len(handles)]) for i, (entry, _) in enumerate(config.vectors))
+        )
 
     host.parts.describe = wrong
 
@@ -120,15 +124,52 @@ _L, _P, _D, _R = Finding.LEAK, Finding.PROMISE, Finding.DUE, Finding.RESOURCES
 
 FAULTS: tuple[Fault, ...] = (
     Fault("pasid-check-skipped", "the device does not compare the entry's PASID", frozenset({_L}), core_fault=1),
-    Fault("pasid-enable-ignored", "the device takes an entry without PASID Enable for everybody's", frozenset({_L, _P}), core_fault=2),
-    Fault("check-after-execution", "the device checks the handle after it has executed the operation", frozenset({_P}), core_fault=3),
-    Fault("pending-on-refusal", "a refused interrupt sets Pending of the victim's entry", frozenset({_L, _P}), core_fault=4),
+    Fault(
+        "pasid-enable-ignored",
+        "the device takes an entry without PASID Enable for everybody's",
+        frozenset({_L, _P}),
+        core_fault=2,
+    ),
+    Fault(
+        "check-after-execution",
+        "the device checks the handle after it has executed the operation",
+        frozenset({_P}),
+        core_fault=3,
+    ),
+    Fault(
+        "pending-on-refusal",
+        "a refused interrupt sets Pending of the victim's entry",
+        frozenset({_L, _P}),
+        core_fault=4,
+    ),
     Fault("mask-ignored", "a masked entry sends its message", frozenset({_L, _P}), core_fault=5),
-    Fault("handle-state-ignored", "the device takes handles that were released or never given", frozenset({_P}), core_fault=6),
-    Fault("slot-not-cleared", "the host frees entries without wiping them", frozenset({_R, _P}), plant=_plant_domain(_ForgetfulDomain)),
-    Fault("slot-given-twice", "the host gives one entry to two mdevs", frozenset({_L, _D, _P}), plant=_plant_domain(_GenerousDomain)),
-    Fault("remap-elsewhere", "remapping entries of an mdev point at another VM", frozenset({_L}), plant=_plant_remapping),
-    Fault("foreign-handle-returned", "the guest gets the handles of another mdev", frozenset({_P, _D}), plant=_plant_foreign_handles),
+    Fault(
+        "handle-state-ignored",
+        "the device takes handles that were released or never given",
+        frozenset({_P}),
+        core_fault=6,
+    ),
+    Fault(
+        "slot-not-cleared",
+        "the host frees entries without wiping them",
+        frozenset({_R, _P}),
+        plant=_plant_domain(_ForgetfulDomain),
+    ),
+    Fault(
+        "slot-given-twice",
+        "the host gives one entry to two mdevs",
+        frozenset({_L, _D, _P}),
+        plant=_plant_domain(_GenerousDomain),
+    ),
+    Fault(
+        "remap-elsewhere", "remapping entries of an mdev point at another VM", frozenset({_L}), plant=_plant_remapping
+    ),
+    Fault(
+        "foreign-handle-returned",
+        "the guest gets the handles of another mdev",
+        frozenset({_P, _D}),
+        plant=_plant_foreign_handles,
+    ),
 )
 
 

@@ -25,8 +25,13 @@ from host_ctl.progress import QuietProgress
 from qemu_patches.store import default_folder
 
 SESSION = pytest.StashKey[Session]()
-PLAIN = RunOptions(guests=4, vectors=3, seed=1)
+PLAIN = RunOptions(guests=4, vectors=3, seed=1, accelerator="tcg")
 """What a plain pytest run uses."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Faults are planted when the scenarios have been run: they share the guests, and end the mdevs of the rig."""
+    items.sort(key=lambda item: "negative_controls" in item.path.parts)
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,9 @@ class Rig:
     `host` is replaced when faults are planted; `members` stay.
     """
 
-    def __init__(self, host: Host, members: Sequence[Member], folder: Path, *, vectors: int, seed: int, eventfd: bool = False) -> None:
+    def __init__(
+        self, host: Host, members: Sequence[Member], folder: Path, *, vectors: int, seed: int, eventfd: bool = False
+    ) -> None:
         self.host = host
         self.members = list(members)
         self.folder = folder
@@ -102,7 +104,9 @@ class Rig:
 
     async def plug(self, member: Member) -> None:
         """Creates an mdev, hotplugs it into the running guest, and has the guest bring it up and take one interrupt."""
-        mdev = await asyncio.to_thread(self.host.create, "dsa-1dwq-v1", self.vectors, self.folder, eventfd=self._eventfd)
+        mdev = await asyncio.to_thread(
+            self.host.create, "dsa-1dwq-v1", self.vectors, self.folder, eventfd=self._eventfd
+        )
         self.record.created(mdev, member)
         member.mdev = mdev
         member.plugged += 1
@@ -118,12 +122,15 @@ class Rig:
     async def unplug(self, member: Member) -> None:
         """Takes the mdev out of the running guest and destroys it; returns when all of it is free."""
         mdev = member.device
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._time_eject(member))
-            deleted = both.create_task(member.guest.unplug(self._device_id(member)))
-        self.timings.device_del.append(deleted.result() * 1e3)
+        ejected = asyncio.create_task(self._time_eject(member))
+        try:
+            self.timings.device_del.append(await member.guest.unplug(self._device_id(member)) * 1e3)
+            await ejected
+        finally:
+            ejected.cancel()
         member.mdev = None
         await asyncio.to_thread(self.host.destroy, mdev)
+        self.record.read_ledger()
 
     async def _time_eject(self, member: Member) -> None:
         begin = time.perf_counter()
@@ -156,7 +163,9 @@ class Rig:
             assert outcome.result is ItemResult.DONE, (
                 f"guest {member.index}, vector {vector}: {outcome.result.name}, status {outcome.status:#04x}"
             )
-            assert outcome.status == Status.SUCCESS, f"guest {member.index}, vector {vector}: status {outcome.status:#04x}"
+            assert outcome.status == Status.SUCCESS, (
+                f"guest {member.index}, vector {vector}: status {outcome.status:#04x}"
+            )
             if outcome.interrupt_us is not None:
                 self.timings.round_trip.append(outcome.interrupt_us / 1e3)
         return list(submission.items)
@@ -164,7 +173,9 @@ class Rig:
     async def arrived(self, member: Member, vector: int) -> None:
         """Waits until the guest has counted all that is due at a vector. AgentTimeout: it does not come."""
         already = member.link.counters().count[member.cpu_vector(vector)] - self.record.counts(member).get(vector, 0)
-        await member.link.wait_count(member.cpu_vector(vector), already + self.record.due[member.index, vector], self.patience_s)
+        await member.link.wait_count(
+            member.cpu_vector(vector), already + self.record.due[member.index, vector], self.patience_s
+        )
 
     async def fire_until_stopped(self, member: Member) -> int:
         """Fires at one of the guest's own vectors, each acknowledged, until stop_firing(); returns how often."""
@@ -177,6 +188,10 @@ class Rig:
         self.record.is_due(member, vector, spin.fired)
         assert spin.result is Result.OK, f"guest {member.index}, vector {vector}: {spin.result.name} after {spin.fired}"
         return spin.fired
+
+    async def all_firing(self, members: Iterable[Member]) -> None:
+        """Returns when each of these guests is in fire_until_stopped(): it has fired twice, the canary before it fired once."""
+        await asyncio.gather(*(member.link.wait_progress(2, self.patience_s) for member in members))
 
     def stop_firing(self, members: Iterable[Member]) -> None:
         """Ends fire_until_stopped() of these guests after the shot they are at."""
@@ -198,6 +213,7 @@ class Rig:
         after = await self._canaries(watched)
         self.record.window(name, watched, before, after)
         self.record.check_counts(watched, name)
+        self.record.read_ledger()
 
     async def _canaries(self, watched: Sequence[Member]) -> frozenset[int]:
         async def canary(member: Member) -> int:
@@ -228,7 +244,13 @@ class Rig:
     def foreign_handles(self, member: Member) -> list[int]:
         """All handles that the host gave to the other guests' mdevs and not to this one's."""
         own = set(member.device.handles)
-        return [h for other in self.members if other is not member and other.mdev for h in other.mdev.handles if h not in own]
+        return [
+            h
+            for other in self.members
+            if other is not member and other.mdev
+            for h in other.mdev.handles
+            if h not in own
+        ]
 
     def close(self) -> None:
         """Ends the device; the guests belong to somebody else."""
@@ -246,7 +268,11 @@ def assert_refused(outcomes: Iterable[ItemOutcome]) -> None:
 def make_host(guests: int, vectors: int, *, spare: int = 2) -> Host:
     """A host whose device has room for `guests` mdevs of `vectors` vectors and some to spare."""
     needed = (guests + spare) * vectors
-    config = DeviceConfig(num_wqs=min(255, guests + spare), total_wq_size=min(0xFFFF, (guests + spare) * 64), num_ims=(needed + 255) // 256 * 256)
+    config = DeviceConfig(
+        num_wqs=min(255, guests + spare),
+        total_wq_size=min(0xFFFF, (guests + spare) * 64),
+        num_ims=(needed + 255) // 256 * 256,
+    )
     return Host(config)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +26,16 @@ from qemu_patches.store import default_folder
 
 def open_resources() -> dict[str, int]:
     """File descriptors and child processes of this process, now."""
-    children = sum(len(path.read_text().split()) for path in Path("/proc/self/task").glob("*/children"))
-    return {"file descriptors": len(os.listdir("/proc/self/fd")), "child processes": children}
+    return {"file descriptors": len(list(Path("/proc/self/fd").iterdir())), "child processes": _child_processes()}
+
+
+def _child_processes() -> int:
+    """By the parent that each process names; processes may end while they are being looked at."""
+    count = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            count += stat.read_text().rpartition(")")[2].split()[1] == str(os.getpid())
+    return count
 
 
 @dataclass(slots=True)
@@ -101,7 +110,9 @@ def open_session(options: RunOptions, progress: Progress) -> Session:
     try:
         accelerator = asyncio.run(
             choose_accelerator(
-                options.accelerator, lambda name: boots(name, image, qemu, folder.path), qemu=" ".join(map(str, qemu.version))
+                options.accelerator,
+                lambda name: boots(name, image, qemu, folder.path),
+                qemu=" ".join(map(str, qemu.version)),
             )
         )
     except BaseException:

@@ -19,8 +19,8 @@ from host_ctl.options import RunOptions
 from host_ctl.progress import Progress
 from host_ctl.results import CTRL_C, RunResult
 from host_ctl.unfinished import utc_now
-from host_ctl.version import version
 from host_ctl.verdict import Outcome
+from host_ctl.version import version
 from qemu_patches import QemuUnavailable
 
 HERE = Path(__file__).resolve().parent
@@ -69,7 +69,17 @@ def _leave_evidence(session: Session, result: RunResult) -> None:
 def _run_pytest(session: Session) -> None:
     places = [HERE / "scenarios", *([HERE / "negative_controls"] if session.options.controls else [])]
     settings = [word for setting in _SETTINGS for word in ("-o", setting)]
-    arguments = ["-p", "no:terminal", "-p", "no:cacheprovider", "--capture=no", "-p", "guest_tests.pytest_rig", "--rootdir", str(HERE)]
+    arguments = [
+        "-p",
+        "no:terminal",
+        "-p",
+        "no:cacheprovider",
+        "--capture=no",
+        "-p",
+        "guest_tests.pytest_rig",
+        "--rootdir",
+        str(HERE),
+    ]
     pytest.main([*arguments, "-c", "/dev/null", *settings, *map(str, places)], plugins=[Watcher(session)])
 
 

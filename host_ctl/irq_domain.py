@@ -117,7 +117,9 @@ class ArrayDomain:
     def allocate_block(self, owner: Subdevice, count: int) -> VectorBlock:
         """`count` entries for `owner`. NoOwnerId: it has no ID. ImsExhausted: too few left, and none was taken."""
         if owner.owner_id is None:
-            raise NoOwnerId(f"{owner.name} has no PASID: store one with the subdevice before its interrupts are allocated")
+            raise NoOwnerId(
+                f"{owner.name} has no PASID: store one with the subdevice before its interrupts are allocated"
+            )
         if count > len(self._free):
             raise ImsExhausted(
                 f"{owner.name} needs {count} IMS entries, {len(self._free)} of {self.chip.num_ims} are free: "

@@ -36,7 +36,9 @@ class MdevType:
     max_xfer_log2: int = 21
     max_batch_log2: int = 5
 
-    def config(self, mdev_id: int, wq: int, wq_size: int, interrupts: Sequence[ImsInterrupt], *, eventfd: bool) -> VdevConfig:
+    def config(
+        self, mdev_id: int, wq: int, wq_size: int, interrupts: Sequence[ImsInterrupt], *, eventfd: bool
+    ) -> VdevConfig:
         """What the guest sees. GENCAP: overlapping copy, cache control, commands; no IMS, configuration not supported."""
         limits = self.max_xfer_log2 | self.max_batch_log2 << 5
         return VdevConfig(
@@ -94,7 +96,9 @@ def describe(
 class Mdev:
     """A composed mdev. Everything it was given is undone, in reverse order, by close() or if a step of its making fails."""
 
-    def __init__(self, parts: Parts, mdev_type: MdevType, mdev_id: int, vectors: int, socket: Path, *, eventfd: bool) -> None:
+    def __init__(
+        self, parts: Parts, mdev_type: MdevType, mdev_id: int, vectors: int, socket: Path, *, eventfd: bool
+    ) -> None:
         """`vectors`: IMS-backed ones, 1 to 255. Raises what the parts raise; then nothing is left of it."""
         check_vectors(vectors)
         self.id = mdev_id

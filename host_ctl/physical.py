@@ -89,7 +89,9 @@ class PhysicalDevice:
     def command(self, command: Command, operand: int = 0) -> int:
         """Carries a command out and returns CMDSTATUS[23:8]. CommandFailed: error code; HostError: no end in time."""
         with self._lock:
-            self._await_idle(f"a command before {command.name}")  # the device discards what is written while one is active
+            self._await_idle(
+                f"a command before {command.name}"
+            )  # the device discards what is written while one is active
             self.device.write(_CMD, command << 20 | operand)
             status = self._await_idle(f"{command.name} (operand {operand:#x})")
         if status & 0xFF:
@@ -101,7 +103,9 @@ class PhysicalDevice:
         deadline = time.monotonic() + COMMAND_LIMIT_S
         while (status := self.device.read(_CMDSTATUS)) & _ACTIVE:
             if time.monotonic() > deadline:
-                raise HostError(f"{what} did not end in {COMMAND_LIMIT_S:g} s: stop the guest that keeps the device busy")
+                raise HostError(
+                    f"{what} did not end in {COMMAND_LIMIT_S:g} s: stop the guest that keeps the device busy"
+                )
             time.sleep(0.0002)
         return status
 

@@ -195,13 +195,15 @@ class GuestView:
 
     # ---- start ----
 
-    def message_address(self, vector: int) -> int:
-        return 0xFEE0_0000 | self.mdev.id << 12
+    @property
+    def message_address(self) -> int:
+        """Of all vectors; the data is the vector's number."""
+        return 0xFEE0_0000 | (self.mdev.id & 0xFF) << 12
 
     def set_vector(self, vector: int, *, masked: bool = False) -> None:
         """Message of a vector: its number is the data, the address names the guest."""
         base = MSIX_TABLE + 16 * vector
-        self.write(base, self.message_address(vector), 8)
+        self.write(base, self.message_address, 8)
         self.write(base + 8, vector | masked << 32, 8)
 
     def mask_vector(self, vector: int, masked: bool) -> None:
@@ -275,7 +277,7 @@ class GuestView:
         self.sync()
         taken, self.client.interrupts = self.client.interrupts, []
         for interrupt in taken:
-            if interrupt.address != self.message_address(interrupt.data):
+            if interrupt.address != self.message_address:
                 raise AssertionError(f"{interrupt} is not of guest {self.mdev.id}")
         return [interrupt.data for interrupt in taken]
 

@@ -23,6 +23,7 @@ from device_model.tests.core_rig import (
     Machine,
     firing,
 )
+from host_ctl.physical import Command
 
 Action = Callable[[GuestView], None]
 
@@ -355,7 +356,7 @@ def test_heir_of_an_entry_does_not_inherit_pending(machine: Machine, guest: Gues
 def test_reset_device_of_the_hardware_wipes_the_whole_store(machine: Machine, guest: GuestView, other: GuestView) -> None:
     other.entry.mask()
     fire(other)
-    machine.chip.command(5)  # type: ignore[arg-type]
+    machine.chip.command(Command.RESET_DEVICE)
     values = {(machine.device.read(0x10000 + 16 * i, 8), machine.device.read(0x10000 + 16 * i + 8, 8)) for i in range(256)}
     other.entry.unmask()
 
@@ -401,16 +402,3 @@ def test_reset_of_a_vdsa_touches_nobody_else(machine: Machine, guest: GuestView,
     other.entry.unmask()
     fire(other)
     assert other.vectors() == [1, 1]
-
-
-def test_pending_set_after_release_is_cleared_by_reset(machine: Machine, guest: GuestView) -> None:
-    """A descriptor checked before the release ends after it: emulated by hardware that raises what it had granted."""
-    guest.entry.mask()
-    fire(guest)
-    guest.command(Cmd.RELEASE_HANDLE, guest.handle)
-    guest.command(Cmd.REQUEST_HANDLE, 1)
-    fire(guest)
-    guest.command(Cmd.RESET_DEVICE)
-
-    assert guest.read(PBA, 8) == 0
-    assert not guest.ims_control() & IMS_PENDING

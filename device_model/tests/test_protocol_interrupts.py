@@ -113,7 +113,7 @@ def test_replies_keep_their_order_when_the_client_reads_late(plain: ServerProces
 def test_server_reads_no_more_than_it_can_answer(plain: ServerProcess, plain_client: VfioUserClient) -> None:
     before = plain.stats()["messages"]
     plain_client.socket.settimeout(0.3)
-    ids = []
+    ids: list[int] = []
     with contextlib.suppress(TimeoutError):
         while len(ids) < 100_000:
             ids.append(ask_for_config(plain_client))

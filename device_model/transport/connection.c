@@ -53,13 +53,16 @@ static void end(struct vfu_connection *c)
 	vfu_dma_table_destroy(&c->dma);
 	vfu_irqs_destroy(&c->irqs);
 	vfu_outbox_destroy(&c->outbox);
-	vfu_wire_next(&c->wire);
+	vfu_wire_close(&c->wire);
 	atomic_store(&c->counters->mappings, 0);
 	atomic_store(&c->counters->mapped_bytes, 0);
 }
 
-/* Waits for the client (if it may send), for room in the socket (if there is something to send), or to be woken. */
-static void wait_event(struct vfu_connection *c, unsigned state)
+/*
+ * Waits for the client (if it may send), for room in the socket (if there is something to send), or to be woken.
+ * more: there may be a message already, so only looks.
+ */
+static void wait_event(struct vfu_connection *c, unsigned state, bool more)
 {
 	struct pollfd fds[2] = {
 		{.fd = c->socket, .events = 0},
@@ -69,7 +72,7 @@ static void wait_event(struct vfu_connection *c, unsigned state)
 		fds[0].events |= POLLIN;
 	if (state & VFU_OUTBOX_BLOCKED)
 		fds[0].events |= POLLOUT;
-	if (poll(fds, 2, -1) < 0)
+	if (poll(fds, 2, more && !(state & VFU_OUTBOX_HOLDS) ? 0 : -1) < 0)
 		return;
 	if (fds[1].revents) {
 		eventfd_t ignored;
@@ -79,7 +82,7 @@ static void wait_event(struct vfu_connection *c, unsigned state)
 		vfu_outbox_flush(&c->outbox);
 }
 
-/* One message, if a whole one is there. True: another may follow at once (nobody waits for an answer to this one). */
+/* One message, if a whole one is there. True: another may be there, for nobody waits for an answer to this one, or it is. */
 static bool receive(struct vfu_connection *c)
 {
 	int complete = vfu_wire_receive(&c->wire);
@@ -91,8 +94,7 @@ static bool receive(struct vfu_connection *c)
 	if (complete <= 0)
 		return false;
 	bool more = vfu_dispatch(c);
-	vfu_wire_next(&c->wire);
-	return more;
+	return vfu_wire_next(&c->wire) || more;
 }
 
 static void serve(struct vfu_connection *c)
@@ -104,10 +106,11 @@ static void serve(struct vfu_connection *c)
 		if (state & VFU_OUTBOX_DEAD)
 			return;
 		if (state || !more || ++burst == MAX_BURST) {
-			wait_event(c, state);
+			wait_event(c, state, more);
 			burst = 0;
 		}
-		more = !(state & VFU_OUTBOX_HOLDS) && receive(c);
+		if (!(state & VFU_OUTBOX_HOLDS))
+			more = receive(c);
 	}
 }
 

@@ -7,6 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* A header, and the payload of the commonest message, a write of 8 bytes to a region. */
+enum { READ_AHEAD = sizeof(struct vfu_header) + sizeof(struct vfu_region_access) + 8 };
+
 void vfu_fd_close(int *fd)
 {
 	if (*fd >= 0)
@@ -70,12 +73,29 @@ void vfu_wire_init(struct vfu_wire *wire, int socket)
 	wire->got = 0;
 	memset(&wire->header, 0, sizeof(wire->header));
 	vfu_fds_init(&wire->fds);
+	vfu_fds_init(&wire->arrived);
+	wire->arrived_end = 0;
 }
 
-void vfu_wire_next(struct vfu_wire *wire)
+bool vfu_wire_next(struct vfu_wire *wire)
+{
+	size_t size = wire->header.size;
+	size_t ahead = wire->got - size; /* less than READ_AHEAD bytes, all of them in the payload */
+	uint8_t bytes[READ_AHEAD];
+	vfu_fds_close(&wire->fds);
+	memcpy(bytes, wire->payload + (size - sizeof(wire->header)), ahead);
+	size_t head = ahead < sizeof(wire->header) ? ahead : sizeof(wire->header);
+	memcpy(&wire->header, bytes, head);
+	memcpy(wire->payload, bytes + head, ahead - head);
+	wire->got = ahead;
+	wire->arrived_end -= wire->arrived.count ? size : 0;
+	return ahead > 0;
+}
+
+void vfu_wire_close(struct vfu_wire *wire)
 {
 	vfu_fds_close(&wire->fds);
-	wire->got = 0;
+	vfu_fds_close(&wire->arrived);
 }
 
 uint32_t vfu_wire_payload_size(const struct vfu_wire *wire)
@@ -83,32 +103,56 @@ uint32_t vfu_wire_payload_size(const struct vfu_wire *wire)
 	return wire->header.size - (uint32_t)sizeof(struct vfu_header);
 }
 
-/*
- * Bytes received (> 0), 0: would wait, or a negative errno. Room for descriptors is given with the header only; elsewhere
- * the kernel drops them and says MSG_CTRUNC.
- */
-static ssize_t receive_some(struct vfu_wire *wire, void *to, size_t length)
+/* Receives up to byte number `end` of the message. > 0: bytes received; 0: would wait; or a negative errno. */
+static ssize_t receive_some(struct vfu_wire *wire, size_t end, struct msghdr *message)
+{
+	size_t head = sizeof(wire->header);
+	size_t from = wire->got < head ? head : wire->got;
+	struct iovec iov[2] = {
+		{.iov_base = (uint8_t *)&wire->header + (head - (from - wire->got)), .iov_len = from - wire->got},
+		{.iov_base = wire->payload + (from - head), .iov_len = end - from},
+	};
+	message->msg_iov = wire->got < head ? iov : iov + 1;
+	message->msg_iovlen = wire->got < head ? 2 : 1;
+	ssize_t got;
+	do {
+		got = recvmsg(wire->socket, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
+	return got == 0 ? -EPIPE : got;
+}
+
+/* The header, and with it what follows if it is short. Here descriptors may come; elsewhere the kernel drops them. */
+static ssize_t receive_head(struct vfu_wire *wire)
 {
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(VFU_MAX_MSG_FDS * sizeof(int))];
 	} control;
-	struct iovec iov = {.iov_base = to, .iov_len = length};
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
-	if (wire->got < sizeof(wire->header)) {
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-	}
-	ssize_t got;
-	do {
-		got = recvmsg(wire->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while (got < 0 && errno == EINTR);
-	if (got < 0)
-		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
-	bool fits = !message.msg_control || collect_fds(&wire->fds, &message);
-	if (!fits || (message.msg_flags & MSG_CTRUNC))
+	struct msghdr message = {.msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+	bool waiting = wire->arrived.count > 0;
+	ssize_t got = receive_some(wire, waiting ? sizeof(wire->header) : READ_AHEAD, &message);
+	if (got <= 0)
+		return got;
+	unsigned before = wire->arrived.count;
+	bool fits = collect_fds(&wire->arrived, &message);
+	wire->got += (size_t)got;
+	if (!fits || (message.msg_flags & MSG_CTRUNC) || (waiting && wire->arrived.count > before))
 		return -EPROTO;
-	return got == 0 ? -EPIPE : got;
+	if (wire->arrived.count > before)
+		wire->arrived_end = wire->got;
+	return got;
+}
+
+static ssize_t receive_rest(struct vfu_wire *wire)
+{
+	struct msghdr message = {.msg_control = NULL};
+	ssize_t got = receive_some(wire, wire->header.size, &message);
+	if (got <= 0)
+		return got;
+	wire->got += (size_t)got;
+	return message.msg_flags & MSG_CTRUNC ? -EPROTO : got;
 }
 
 static bool header_is_sound(const struct vfu_header *header)
@@ -123,27 +167,27 @@ static bool header_is_sound(const struct vfu_header *header)
 	return type == VFU_TYPE_REPLY;
 }
 
-/* Receives up to byte number `end` of the message into `to`, which holds bytes from number `begin` on. */
-static int receive_until(struct vfu_wire *wire, uint8_t *to, size_t begin, size_t end)
+static void give_fds(struct vfu_wire *wire)
 {
-	while (wire->got < end) {
-		ssize_t got = receive_some(wire, to + (wire->got - begin), end - wire->got);
-		if (got <= 0)
-			return (int)got;
-		wire->got += (size_t)got;
-	}
-	return 1;
+	if (wire->arrived.count == 0 || wire->arrived_end > wire->header.size)
+		return;
+	wire->fds = wire->arrived;
+	vfu_fds_init(&wire->arrived); /* they are no longer there */
 }
 
 int vfu_wire_receive(struct vfu_wire *wire)
 {
-	size_t head = sizeof(wire->header);
-	if (wire->got < head) {
-		int done = receive_until(wire, (uint8_t *)&wire->header, 0, head);
-		if (done <= 0)
-			return done;
-		if (!header_is_sound(&wire->header))
-			return -EPROTO;
-	}
-	return receive_until(wire, wire->payload, head, wire->header.size);
+	ssize_t got = 1;
+	while (wire->got < sizeof(wire->header) && got > 0)
+		got = receive_head(wire);
+	if (got <= 0)
+		return (int)got;
+	if (!header_is_sound(&wire->header))
+		return -EPROTO;
+	while (wire->got < wire->header.size && got > 0)
+		got = receive_rest(wire);
+	if (got <= 0)
+		return (int)got;
+	give_fds(wire);
+	return 1;
 }

@@ -1,8 +1,12 @@
 /*
  * wire.h - receives one message at a time from a stream socket, with the file descriptors that belong to it.
  *
- * The kernel attaches descriptors to the bytes they were sent with. So the 16 bytes of a header are received alone, and
- * only they may bring descriptors: no other message's can be mistaken for this one's.
+ * Which message do descriptors belong to? Whoever sends some sends them with the first byte of their message. A receive call
+ * that got descriptors ends where the bytes they were sent with end, at the latest (unix(7), SCM_RIGHTS: they are a
+ * barrier). So they belong to the message that the last byte of that call is part of. A call goes beyond a header only
+ * when no descriptors wait for their message, so there is never more than one set of them; and what comes with later
+ * bytes of a payload is refused. A header and a short payload thus take one call, which is the cheaper half of a
+ * REGION_READ's way through this server.
  */
 #ifndef VDSA_TRANSPORT_WIRE_H
 #define VDSA_TRANSPORT_WIRE_H
@@ -28,16 +32,20 @@ void vfu_fds_close(struct vfu_fds *fds);
 void vfu_fd_close(int *fd);
 
 struct vfu_wire {
-	int socket; /* borrowed */
-	size_t got; /* bytes of this message so far, header included */
+	int socket;  /* borrowed */
+	size_t got;  /* bytes from the first one of this message on; some may be the next one's */
+	struct vfu_fds fds; /* of the complete message */
+	struct vfu_fds arrived; /* not given to a message yet ... */
+	size_t arrived_end;     /* ... they came with a call that received up to here */
 	struct vfu_header header;
-	struct vfu_fds fds;
 	_Alignas(8) uint8_t payload[VFU_MAX_PAYLOAD];
 };
 
 void vfu_wire_init(struct vfu_wire *wire, int socket);
-/* Forgets the message and closes the descriptors that nobody took. */
-void vfu_wire_next(struct vfu_wire *wire);
+/* Forgets the complete message and closes the descriptors that nobody took. True: the next one's beginning is here. */
+bool vfu_wire_next(struct vfu_wire *wire);
+/* Closes all descriptors that are here. */
+void vfu_wire_close(struct vfu_wire *wire);
 /* Bytes after the header of a complete message. */
 uint32_t vfu_wire_payload_size(const struct vfu_wire *wire);
 /*

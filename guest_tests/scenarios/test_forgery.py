@@ -112,4 +112,3 @@ async def test_entry_without_pasid_enable_refuses_its_owner_and_strangers(rig: R
 
     assert_refused(refused)
     assert not pending
-

@@ -107,7 +107,7 @@ def test_whole_run_is_isolated_and_its_reports_agree(tmp_path: Path) -> None:
     results = run.results()
     suites = ElementTree.parse(tmp_path / "report" / "junit.xml").getroot()
     page = (tmp_path / "report" / "report.html").read_text()
-    assert status == 0, run.lines
+    assert status == 0, "\n".join(run.lines)
     assert run.lines[-1].startswith("ISOLATED: 4 guests")
     assert results["verdict"] == "ISOLATED"
     assert len(results["controls"]) >= 9  # type: ignore[arg-type]
@@ -179,7 +179,7 @@ def test_leftovers_of_a_killed_run_are_removed_by_the_next_and_do_not_disturb_it
         status = run.end()
 
     assert left
-    assert status == 0, run.lines
+    assert status == 0, "\n".join(run.lines)
     assert not folders_of(killed.process.pid)
 
 

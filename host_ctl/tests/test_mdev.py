@@ -1,0 +1,221 @@
+"""Composing an mdev: whatever step fails, nothing is left; whatever it was given is taken back."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device_model.device import DeviceConfig, DeviceError
+from host_ctl.errors import HostError
+from host_ctl.host import Audit, Host
+from host_ctl.irq_domain import ImsExhausted
+from host_ctl.mdev import MAX_VECTORS
+from host_ctl.pasid import PasidAllocator, PasidExhausted
+from host_ctl.physical import WqsExhausted
+
+TYPE = "dsa-1dwq-v1"
+SMALL = DeviceConfig(num_wqs=4, total_wq_size=16, num_ims=256)
+DEVICE_CALLS = ("write", "remap_set", "pasid_set", "create_vdev")
+"""Calls of the host that change the machine."""
+
+
+class InjectedError(Exception):
+    """The planned failure."""
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    host = Host(SMALL, wq_size=4)
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def occupied(host: Host, tmp_path: Path) -> tuple[Host, Audit]:
+    """With an mdev already there, so that "nothing left" is not "all zero"."""
+    host.create(TYPE, 3, tmp_path)
+    return host, host.audit()
+
+
+def fail_at(host: Host, number: int, patch: pytest.MonkeyPatch) -> None:
+    """The call of that number, from 0, of all DEVICE_CALLS together raises; those after it work."""
+    calls = itertools.count()
+
+    def wrap(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if next(calls) == number:
+                raise InjectedError(number)
+            return real(*args, **kwargs)
+
+        return call
+
+    for name in DEVICE_CALLS:
+        patch.setattr(host.device, name, wrap(getattr(host.device, name)))
+
+
+def count_calls(host: Host, folder: Path, patch: pytest.MonkeyPatch) -> int:
+    """How many such calls the creation of an mdev makes."""
+    seen: list[str] = []
+
+    def wrap(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            seen.append(name)
+            return real(*args, **kwargs)
+
+        return call
+
+    with patch.context() as counting:
+        for name in DEVICE_CALLS:
+            counting.setattr(host.device, name, wrap(name, getattr(host.device, name)))
+        mdev = host.create(TYPE, 2, folder)
+    host.destroy(mdev)
+    assert set(seen) == set(DEVICE_CALLS)
+    return len(seen)
+
+
+def test_failure_at_each_step_of_composition_leaves_nothing(
+    occupied: tuple[Host, Audit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, before = occupied
+    steps = count_calls(host, tmp_path, monkeypatch)
+
+    for number in range(steps):
+        with monkeypatch.context() as broken, pytest.raises(InjectedError):
+            fail_at(host, number, broken)
+            host.create(TYPE, 2, tmp_path)
+        assert host.audit() == before, f"call {number} of {steps}"
+    assert steps >= 14
+    host.destroy(host.create(TYPE, 2, tmp_path))
+    assert host.audit() == before
+
+
+@pytest.mark.parametrize("step", ["describe", "serve"])
+def test_failure_of_the_hosts_own_steps_leaves_nothing(
+    occupied: tuple[Host, Audit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    host, before = occupied
+
+    def refuse(*_: object) -> Any:
+        raise InjectedError(step)
+
+    with monkeypatch.context() as broken, pytest.raises(InjectedError):
+        target = host.parts if step == "describe" else "device_model.device.Vdev"
+        broken.setattr(*((target, step, refuse) if step == "describe" else (f"{target}.{step}", refuse)))
+        host.create(TYPE, 2, tmp_path)
+
+    assert host.audit() == before
+
+
+def test_folder_that_is_not_there_is_a_typed_error_and_leaves_nothing(occupied: tuple[Host, Audit], tmp_path: Path) -> None:
+    host, before = occupied
+
+    with pytest.raises(DeviceError, match="cannot serve on"):
+        host.create(TYPE, 2, tmp_path / "missing")
+    assert host.audit() == before
+
+
+def test_socket_path_that_is_taken_is_a_typed_error_and_stays(occupied: tuple[Host, Audit], tmp_path: Path) -> None:
+    host, before = occupied
+    taken = tmp_path / "m2"
+    taken.write_text("somebody else's")
+
+    with pytest.raises(DeviceError, match="m2"):
+        host.create(TYPE, 2, tmp_path)
+    assert host.audit() == before
+    assert taken.read_text() == "somebody else's"
+
+
+@pytest.mark.parametrize("vectors", [0, -1, MAX_VECTORS + 1])
+def test_number_of_vectors_out_of_range_is_a_typed_error(occupied: tuple[Host, Audit], tmp_path: Path, vectors: int) -> None:
+    host, before = occupied
+
+    with pytest.raises(HostError, match="1 to 255"):
+        host.create(TYPE, vectors, tmp_path)
+    assert host.audit() == before
+
+
+def test_exhausted_entries_leave_nothing(occupied: tuple[Host, Audit], tmp_path: Path) -> None:
+    host, before = occupied
+
+    with pytest.raises(ImsExhausted, match="253 of 256 are free"):
+        host.create(TYPE, 254, tmp_path)
+    assert host.audit() == before
+
+
+def test_exhausted_queues_leave_nothing(occupied: tuple[Host, Audit], tmp_path: Path) -> None:
+    host, _ = occupied
+    for _ in range(3):
+        host.create(TYPE, 1, tmp_path)
+    full = host.audit()
+
+    with pytest.raises(WqsExhausted):
+        host.create(TYPE, 1, tmp_path)
+    assert host.audit() == full
+
+
+def test_exhausted_pasids_leave_nothing(host: Host, tmp_path: Path) -> None:
+    host.parts.pasids = PasidAllocator(1, 1)
+    host.create(TYPE, 1, tmp_path)
+    full = host.audit()
+
+    with pytest.raises(PasidExhausted):
+        host.create(TYPE, 1, tmp_path)
+    assert host.audit() == full
+
+
+def test_destroying_takes_everything_back_and_wipes_it(occupied: tuple[Host, Audit], tmp_path: Path) -> None:
+    host, before = occupied
+    mdev = host.create(TYPE, 5, tmp_path)
+    during = host.audit()
+    host.destroy(mdev)
+    host.destroy(mdev)
+
+    assert (during.mdevs, during.pasids, during.work_queues, during.ims_entries) == (2, 2, 2, 8)
+    assert (during.remapping_entries, during.iommu_remapping_entries, during.iommu_pasids) == (8, 8, 2)
+    assert host.audit() == before
+    assert host.device.read(0x808 + 32 * mdev.wq) == 0
+    assert not mdev.socket.exists()
+
+
+def test_destroying_ends_the_connection_of_its_client(host: Host, tmp_path: Path) -> None:
+    mdev = host.create(TYPE, 1, tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(30)
+        client.connect(str(mdev.socket))
+        host.destroy(mdev)
+
+        assert client.recv(1) == b""
+
+
+def test_next_mdev_gets_the_same_entries_but_another_pasid(host: Host, tmp_path: Path) -> None:
+    first = host.create(TYPE, 4, tmp_path)
+    was = first.handles, first.pasid, first.wq
+    host.destroy(first)
+    second = host.create(TYPE, 4, tmp_path)
+
+    assert (second.handles, second.wq) == (was[0], was[2])
+    assert second.pasid != was[1]
+    assert second.id != first.id
+
+
+def test_failing_step_of_destruction_does_not_stop_the_others(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mdev = host.create(TYPE, 2, tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise InjectedError("pasid_clear")
+
+    with monkeypatch.context() as broken, pytest.raises(InjectedError):
+        broken.setattr(mdev.vdev, "close_portal", refuse)
+        host.destroy(mdev)
+    host.destroy(mdev)
+    audit = host.audit()
+
+    assert set(audit.counts().values()) == {0}
+    assert not mdev.socket.exists()
