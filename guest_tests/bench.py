@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -62,7 +63,7 @@ async def _hotplug_and_fire(image: AgentImage, qemu: QemuBinary, folder: Path) -
     ]
 
 
-def _region_read(folder: Path) -> dict[str, float]:
+def _region_read(folder: Path) -> dict[str, Any]:
     """REGION_READ of our own client against a bare socket, in turn; built here, served by a process of its own."""
     program = folder / "region_read"
     subprocess.run(["gcc", "-std=c17", "-O2", "-Wall", "-Wextra", "-o", program, REGION_READ, "-pthread"], check=True)
@@ -72,8 +73,18 @@ def _region_read(folder: Path) -> dict[str, float]:
         done = subprocess.run([program, mdev.socket], check=True, capture_output=True, text=True, timeout=300)
     finally:
         host.close()
-    measured: dict[str, float] = json.loads(done.stdout)
+    measured: dict[str, Any] = json.loads(done.stdout)
     return measured
+
+
+def _show_region_read(console: Console, read: dict[str, Any]) -> None:
+    table = Table("peers on", "read p50", "read p99", "floor p50", "floor p99", "ratio p50", title_justify="left")
+    table.title = "REGION_READ round trip against a bare socket (us)"
+    for where, title in (("one_cpu", "one CPU"), ("two_cpus", "two CPUs")):
+        if (one := read[where]) is not None:
+            numbers = (one["read_p50_us"], one["read_p99_us"], one["floor_p50_us"], one["floor_p99_us"])
+            table.add_row(title, *(f"{number:.1f}" for number in numbers), f"{one['ratio_p50']:.2f}")
+    console.print(table)
 
 
 def _whole_run(guests: int, vectors: int, report: Path) -> float:
@@ -110,10 +121,7 @@ def main() -> int:
     with RunFolder() as runs, tempfile.TemporaryDirectory() as scratch:
         folder = runs.path
         read = _region_read(folder)
-        console.print(
-            f"REGION_READ round trip: p50 {read['read_p50_us']:.1f} us, p99 {read['read_p99_us']:.1f} us; bare socket "
-            f"{read['floor_p50_us']:.1f} us, {read['floor_p99_us']:.1f} us; ratio of the medians {read['ratio']:.2f}"
-        )
+        _show_region_read(console, read)
         timings = [*asyncio.run(_life(image, qemu, folder)), *asyncio.run(_hotplug_and_fire(image, qemu, folder))]
         _show(console, timings)
         sizes = () if arguments.no_runs else ((8, 4), (64, 4))

@@ -79,18 +79,21 @@ async def run_control(
 async def _look(rig: Rig, fault: Fault | None, scenarios: Sequence[Scenario]) -> dict[Finding, str]:
     findings: dict[Finding, str] = {}
     wanted = fault.shown_by if fault is not None else frozenset(Finding)
-    for scenario in (_plug_all, *scenarios):
+    for scenario in (first_interrupt_arrives_after_hotplug, *scenarios):
         try:
             await scenario(rig)
         except (AssertionError, AgentError) as broken:
-            findings.setdefault(Finding.PROMISE, f"{promise(scenario.__name__)}: {str(broken).splitlines()[0]}")
+            findings.setdefault(
+                Finding.PROMISE, f'"{promise(scenario.__name__)}" is broken: {str(broken).splitlines()[0]}'
+            )
         findings = _judged(rig) | findings
         if wanted & findings.keys():
             break
     return findings
 
 
-async def _plug_all(rig: Rig) -> None:
+async def first_interrupt_arrives_after_hotplug(rig: Rig) -> None:
+    """What plugging checks by itself: the guest brings the device up and takes one interrupt."""
     for member in rig.members:
         await rig.plug(member)
 
@@ -131,5 +134,5 @@ def _judged(rig: Rig) -> dict[Finding, str]:
 def _compare(before: dict[str, int], after: dict[str, int]) -> dict[Finding, str]:
     for name, count in before.items():
         if after[name] != count:
-            return {Finding.RESOURCES: f"{name.replace('_', ' ')}: {count} before, {after[name]} afterwards"}
+            return {Finding.RESOURCES: f"{name}: {count} before, {after[name]} afterwards"}
     return {}

@@ -86,6 +86,11 @@ class Record:
         """AssertionError: a guest counted more or less than was due so far, or strays."""
         for member in watched:
             seen = self.counts(member)
-            due = {vector: count for (guest, vector), count in self.due.items() if guest == member.index and count}
-            assert seen == due, f"{when}: guest {member.index} counted {seen} by vector, due was {due}"
+            due = {vector: count for (guest, vector), count in self.due.items() if guest == member.index}
+            wrong = [
+                f"{seen.get(vector, 0)} at vector {vector}, due {due.get(vector, 0)}"
+                for vector in sorted(seen.keys() | due.keys())
+                if seen.get(vector, 0) != due.get(vector, 0)
+            ]
+            assert not wrong, f"{when}: guest {member.index} counted {'; '.join(wrong)}"
             assert self.strays(member) == 0, f"{when}: guest {member.index} saw interrupts on vectors that nobody owns"

@@ -32,6 +32,16 @@ ATTACK_BATCH = 512
 """Items of one SUBMIT; the agent has places for 1,024."""
 
 
+_WHAT_CAME = {
+    ItemResult.UNTOUCHED: "not submitted, one before it failed",
+    ItemResult.SENT: "sent, nothing was waited for",
+    ItemResult.DONE: "record and interrupt came",
+    ItemResult.NO_COMPLETION: "no completion record came",
+    ItemResult.NO_INTERRUPT: "no interrupt came",
+    ItemResult.GONE: "the device has gone",
+}
+
+
 @dataclass(slots=True)
 class Member:
     """A guest of the rig, and the mdev it has now."""
@@ -161,7 +171,7 @@ class Rig:
         for vector, outcome in zip(wanted, submission.items, strict=True):
             self.record.is_due(member, vector)
             assert outcome.result is ItemResult.DONE, (
-                f"guest {member.index}, vector {vector}: {outcome.result.name}, status {outcome.status:#04x}"
+                f"guest {member.index}, vector {vector}: {_WHAT_CAME[outcome.result]}, status {outcome.status:#04x}"
             )
             assert outcome.status == Status.SUCCESS, (
                 f"guest {member.index}, vector {vector}: status {outcome.status:#04x}"
@@ -260,7 +270,7 @@ class Rig:
 def assert_refused(outcomes: Iterable[ItemOutcome]) -> None:
     """Every attempt was refused with status 0x19 and nothing completed (DSA specification 5.4). AssertionError otherwise."""
     for number, outcome in enumerate(outcomes):
-        assert outcome.result is ItemResult.DONE, f"attempt {number}: {outcome.result.name}, no completion record"
+        assert outcome.result is ItemResult.DONE, f"attempt {number}: {_WHAT_CAME[outcome.result]}"
         assert outcome.status == Status.HANDLE, f"attempt {number}: status {outcome.status:#04x}, a refusal is 0x19"
         assert outcome.completion[4:8] == bytes(4), f"attempt {number}: refused, but bytes were completed"
 

@@ -25,8 +25,12 @@ from qemu_patches.store import default_folder
 
 
 def open_resources() -> dict[str, int]:
-    """File descriptors and child processes of this process, now."""
-    return {"file descriptors": len(list(Path("/proc/self/fd").iterdir())), "child processes": _child_processes()}
+    """File descriptors, mappings of guest RAM and child processes of this process, now."""
+    return {
+        "file descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "guest RAM mappings": Path("/proc/self/maps").read_text().count("/memfd:"),
+        "child processes": _child_processes(),
+    }
 
 
 def _child_processes() -> int:

@@ -33,8 +33,13 @@ class Audit:
     dma_mappings: int
 
     def counts(self) -> dict[str, int]:
-        """Name -> number."""
-        return asdict(self)
+        """Name in words -> number."""
+        return {_in_words(name): count for name, count in asdict(self).items()}
+
+
+def _in_words(name: str) -> str:
+    capitals = {"ims": "IMS", "iommu": "IOMMU", "dma": "DMA", "pasids": "PASIDs"}
+    return " ".join(capitals.get(word, word) for word in name.split("_"))
 
 
 class Host:

@@ -4,12 +4,18 @@
  *
  *   region_read SOCKET [SAMPLES]
  *
- * SOCKET is that of a server in another process. The peer for the floor is forked here. Samples of both are taken in
- * turn, in blocks, so that whatever else the machine does meets both. Prints one line of JSON, times in microseconds:
- *   {"samples": n, "read_p50_us": ., "read_p99_us": ., "floor_p50_us": ., "floor_p99_us": ., "ratio_p50": ., "ratio_p99": .}
+ * SOCKET is that of a server in another process of the same user. The peer for the floor is forked here. Samples of both
+ * are taken in turn, in blocks, so that whatever else the machine does meets both. Waking a process on another CPU can cost
+ * several times as much as on the same one, and the scheduler's choice differs from run to run: so the peers (all
+ * threads of the server's process, for the time being) are pinned, once to this program's CPU and once to another.
+ * Prints one line of JSON, times in microseconds; "ratio" is the larger of the p50 ratios:
+ *   {"samples": n, "one_cpu": {"read_p50_us": ., "read_p99_us": ., "floor_p50_us": ., "floor_p99_us": ., "ratio_p50": .,
+ *    "ratio_p99": .}, "two_cpus": {...} or null, "ratio": .}
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -180,39 +186,123 @@ static void sample(int server, int floor_fd, uint64_t *reads, uint64_t *floors, 
 	}
 }
 
-static void report(uint64_t *reads, uint64_t *floors, size_t samples)
+/* ---- where the processes run ---- */
+
+struct cpus {
+	int ours, other; /* other: -1 if there is none */
+};
+
+static void pin(pid_t thread, int cpu)
+{
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(thread, sizeof(set), &set) < 0)
+		die("sched_setaffinity");
+}
+
+static struct cpus choose_cpus(const cpu_set_t *allowed)
+{
+	struct cpus cpus = {-1, -1};
+	for (int i = 0; i < CPU_SETSIZE; i++) {
+		if (!CPU_ISSET(i, allowed))
+			continue;
+		if (cpus.ours < 0)
+			cpus.ours = i;
+		else if (cpus.other < 0)
+			cpus.other = i;
+	}
+	return cpus;
+}
+
+static pid_t server_process(int fd)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+		die("SO_PEERCRED");
+	return peer.pid;
+}
+
+/* Every thread of a process to one CPU, or (cpu -1) back to all those that this program was given. */
+static void pin_process(pid_t process, int cpu, const cpu_set_t *allowed)
+{
+	char path[64];
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)process);
+	DIR *dir = opendir(path);
+	if (!dir)
+		die(path);
+	for (struct dirent *entry; (entry = readdir(dir));) {
+		pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
+		if (thread <= 0)
+			continue;
+		if (cpu >= 0)
+			pin(thread, cpu);
+		else
+			(void)sched_setaffinity(thread, sizeof(*allowed), allowed);
+	}
+	closedir(dir);
+}
+
+/* ---- results ---- */
+
+/* Prints one placement's figures and returns the ratio of the medians. */
+static double report(const char *name, uint64_t *reads, uint64_t *floors, size_t samples)
 {
 	qsort(reads, samples, sizeof(*reads), compare);
 	qsort(floors, samples, sizeof(*floors), compare);
 	double read50 = percentile_us(reads, samples, 50), read99 = percentile_us(reads, samples, 99);
 	double floor50 = percentile_us(floors, samples, 50), floor99 = percentile_us(floors, samples, 99);
-	printf("{\"samples\": %zu, \"read_p50_us\": %.2f, \"read_p99_us\": %.2f, \"floor_p50_us\": %.2f, "
-	       "\"floor_p99_us\": %.2f, \"ratio_p50\": %.3f, \"ratio_p99\": %.3f}\n",
-	       samples, read50, read99, floor50, floor99, read50 / floor50, read99 / floor99);
+	printf("\"%s\": {\"read_p50_us\": %.2f, \"read_p99_us\": %.2f, \"floor_p50_us\": %.2f, "
+	       "\"floor_p99_us\": %.2f, \"ratio_p50\": %.3f, \"ratio_p99\": %.3f}, ",
+	       name, read50, read99, floor50, floor99, read50 / floor50, read99 / floor99);
+	return read50 / floor50;
+}
+
+static void measure(int server, int floor_fd, pid_t child, size_t samples)
+{
+	uint64_t *reads = calloc(samples, sizeof(*reads)), *floors = calloc(samples, sizeof(*floors));
+	cpu_set_t allowed;
+	if (!reads || !floors || sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+		die("memory");
+	struct cpus cpus = choose_cpus(&allowed);
+	pid_t process = server_process(server);
+	double ratio[2] = {0, 0};
+	printf("{\"samples\": %zu, ", samples);
+	pin(0, cpus.ours);
+	for (int two = 0; two < 2; two++) {
+		int cpu = two ? cpus.other : cpus.ours;
+		if (cpu < 0) {
+			printf("\"two_cpus\": null, ");
+			break;
+		}
+		pin(child, cpu);
+		pin_process(process, cpu, &allowed);
+		sample(server, floor_fd, reads, floors, samples);
+		ratio[two] = report(two ? "two_cpus" : "one_cpu", reads, floors, samples);
+	}
+	pin_process(process, -1, &allowed);
+	printf("\"ratio\": %.3f}\n", ratio[0] > ratio[1] ? ratio[0] : ratio[1]);
+	free(reads);
+	free(floors);
 }
 
 int main(int argc, char **argv)
 {
 	unsigned long samples = argc > 2 ? strtoul(argv[2], NULL, 10) : DEFAULT_SAMPLES;
+	int floor_fd;
 	if (argc < 2 || argc > 3 || samples == 0 || samples > MAX_SAMPLES) {
 		fprintf(stderr, "usage: region_read SOCKET [SAMPLES]\n");
 		return 2;
 	}
 	samples = (samples + BLOCK - 1) / BLOCK * BLOCK;
-	uint64_t *reads = calloc(samples, sizeof(*reads)), *floors = calloc(samples, sizeof(*floors));
-	if (!reads || !floors)
-		die("memory");
-	int floor_fd;
 	pid_t child = start_echo(&floor_fd);
 	int server = connect_server(argv[1]);
 	negotiate(server);
 	check_read(server);
-	sample(server, floor_fd, reads, floors, samples);
-	report(reads, floors, samples);
+	measure(server, floor_fd, child, samples);
 	close(server);
 	close(floor_fd);
 	waitpid(child, NULL, 0);
-	free(reads);
-	free(floors);
 	return 0;
 }

@@ -100,6 +100,11 @@ class ServerProcess:
     def usage(self) -> Usage:
         return Usage(*map(int, self.ask("fds").split()))
 
+    def cpu_seconds(self) -> float:
+        """Processor time of the server's process so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def wait_disconnected(self, count: int, timeout_s: float = TIMEOUT_S) -> int:
         """0, or a negative errno."""
         return int(self.ask(f"gone {count} {int(timeout_s * 1000)}"))

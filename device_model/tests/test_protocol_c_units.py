@@ -13,7 +13,7 @@ from device_model.tests.protocol_rig import ASAN, C_TESTS, TSAN, build_c, source
 PROGRAMS = [
     ("test_json", ASAN, 4),
     ("test_wire", ASAN, 10),
-    ("test_outbox", ASAN, 10),
+    ("test_outbox", ASAN, 11),
     ("test_dma_map", ASAN, 15),
     ("test_dma_map", TSAN, 15),
     ("test_irq", ASAN, 6),

@@ -6,6 +6,8 @@ import contextlib
 import errno
 import time
 
+import pytest
+
 from device_model import vfio_user_protocol as proto
 from device_model.tests.protocol_rig import TIMEOUT_S, Engine, ServerProcess
 from device_model.vfio_user_client import VfioUserClient
@@ -118,8 +120,13 @@ def test_server_reads_no_more_than_it_can_answer(plain: ServerProcess, plain_cli
         while len(ids) < 100_000:
             ids.append(ask_for_config(plain_client))
     handled = plain.stats()["messages"] - before
+    cpu_before = plain.cpu_seconds()
+    with pytest.raises(TimeoutError):
+        ask_for_config(plain_client)
+    cpu = plain.cpu_seconds() - cpu_before
     replies = [plain_client.receive_message().header for _ in ids]
 
     assert handled < len(ids) < 100_000
+    assert cpu < 0.15  # of 0.3 seconds
     assert [reply.id for reply in replies] == ids
     assert {reply.size for reply in replies} == {16 + 16 + 4096}

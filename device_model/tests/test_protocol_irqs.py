@@ -34,6 +34,7 @@ def set_irqs_refusal(
         (IrqFlags.DATA_EVENTFD | TRIGGER, 0, 10, 10, b""),
         (IrqFlags.DATA_EVENTFD | TRIGGER, 0xFFFFFFFF, 1, 1, b""),
         (IrqFlags.DATA_EVENTFD | TRIGGER, 2, 0xFFFFFFFF, 1, b""),
+        (IrqFlags.DATA_EVENTFD | TRIGGER, 2, 0xFFFFFFFF, 0, b""),
         (IrqFlags.DATA_EVENTFD | TRIGGER, 0, 2, 1, b""),
         (IrqFlags.DATA_EVENTFD | TRIGGER, 0, 1, 2, b""),
         (IrqFlags.DATA_NONE | TRIGGER, 0, 1, 1, b""),

@@ -68,6 +68,7 @@ def test_msix_capability_is_never_hidden_when_the_vmm_owns_it(launch: Launch) ->
         (Region.CONFIG, 4095, 2),
         (Region.CONFIG, 4096, 1),
         (Region.CONFIG, 1, 4096),
+        (Region.CONFIG, 0xFFFFFFFFFFFFFFFC, 8),
         (1, 0, 4),
         (8, 0, 1),
         (9, 0, 4),

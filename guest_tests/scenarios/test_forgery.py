@@ -83,7 +83,7 @@ async def test_refused_memmove_writes_nothing(rig: Rig) -> None:
         moved = await rig.attempt(attacker, [_plain_move(source, destination, size)])
 
     assert_refused(refused)
-    assert untouched == bytes([0x5A]) * size
+    assert untouched == bytes([0x5A]) * size, "the refused descriptor wrote to its destination"
     assert [outcome.status for outcome in moved] == [Status.SUCCESS]
     assert bytes(attacker.link.memory(destination, size)) == bytes([0xA5]) * size
 

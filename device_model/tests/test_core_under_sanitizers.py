@@ -1,0 +1,68 @@
+"""The core tests once more on a core with the address and undefined behaviour sanitizers; all threads at once with both and the
+thread sanitizer."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from device_model.tests.protocol_rig import ASAN, C_TESTS, TSAN, build_c, sources
+from device_model.tests.sanitized import run_python
+
+HERE = Path(__file__)
+CORE_TESTS = sorted(str(path) for path in HERE.parent.glob("test_core_*.py") if path != HERE)
+
+RAW = """
+from device_model.tests.core_rig import core_under_test
+core = core_under_test()
+assert core.__name__ == "_vdsa_sanitized"
+config = core.ffi.new("struct idxd_config *", [1, 1, 256, 21, 5])
+platform = core.lib.platform_create(config, 64, False)
+idxd = core.lib.platform_idxd(platform)
+"""
+
+
+def test_core_tests_find_nothing_under_sanitizers(tmp_path: Path) -> None:
+    done = run_python(["-m", "pytest", "-p", "no:cacheprovider", *CORE_TESTS], tmp_path, timeout_s=280)
+
+    assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-8000:]}"
+    assert " passed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "finding"),
+    [
+        ("core.lib.platform_destroy(platform); core.lib.idxd_bar0_read(idxd, 0, 8)", "heap-use-after-free"),
+        ("del platform, idxd", "LeakSanitizer: detected memory leaks"),
+    ],
+    ids=["use_after_free", "leak"],
+)
+def test_sanitizers_would_find_it(tmp_path: Path, code: str, finding: str) -> None:
+    good = run_python(["-c", RAW + "core.lib.platform_destroy(platform)"], tmp_path, timeout_s=100)
+    bad = run_python(["-c", RAW + code], tmp_path, timeout_s=100)
+
+    assert good.returncode == 0, good.stderr
+    assert bad.returncode != 0
+    assert finding in bad.stderr
+
+
+@pytest.mark.parametrize("flags", [ASAN, TSAN], ids=["address", "thread"])
+def test_ends_of_commands_are_told_in_order(flags: tuple[str, ...]) -> None:
+    program = build_c(f"stress_waiters-{flags[0][12:18]}", [C_TESTS / "stress_waiters.c", *sources("core")], flags)
+    done = subprocess.run([program], capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("flags", "rounds"), [(ASAN, 40_000), (TSAN, 20_000)], ids=["address", "thread"])
+def test_promises_hold_while_all_threads_work(flags: tuple[str, ...], rounds: int, seed: int) -> None:
+    files = [C_TESTS / "stress_threads.c", *sources("core", "platform", "vdev")]
+    program = build_c(f"stress_threads-{flags[0][12:18]}", files, flags)
+    done = subprocess.run([program, str(seed), str(rounds)], capture_output=True, text=True, check=False, timeout=250)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith(" devices\n")
