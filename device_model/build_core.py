@@ -89,7 +89,10 @@ SHIPPED = "device_model._core"
 
 
 def make_ffi(module: str = SHIPPED, *, planted: bool = False, flags: Sequence[str] = ()) -> cffi.FFI:
-    """The builder of `module`. planted: with places for planted faults (never part of a package); flags: for compiler and linker."""
+    """The builder of `module`. planted: with places for planted faults (never part of a package).
+
+    flags: more of them, for compiler and linker.
+    """
     ffi = cffi.FFI()
     ffi.cdef(CDEF + (PLANTED_CDEF if planted else ""))
     ffi.set_source(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ async def run_control(
     Stops at the first finding that counts. The mdevs are gone afterwards, the guests go on.
     """
     begin = time.perf_counter()
+    folder = folder / f"control-{fault.id if fault is not None else 'none'}"
+    folder.mkdir()
     config = DeviceConfig(num_wqs=GUESTS + 2, total_wq_size=(GUESTS + 2) * 64, num_ims=256)
     host = await asyncio.to_thread(Host, config, core=core)
     try:
@@ -73,6 +76,7 @@ async def run_control(
             old.plugged = new.plugged - 1000
     finally:
         await asyncio.to_thread(host.close)
+        shutil.rmtree(folder)
     return ControlRun(findings, time.perf_counter() - begin)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import enum
 import importlib.util
+import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -179,7 +181,8 @@ FAULTS: tuple[Fault, ...] = (
 def planted_core(cache: Path) -> ModuleType:
     """The core with FAULT() places, built below `cache` or found there. HostError: the compiler failed, with its words."""
     sources = [*build_core.c_sources(), *build_core.c_sources(".h"), Path(build_core.__file__)]
-    digest = sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    made_for = f"{sys.implementation.cache_tag} {sys.prefix} {sysconfig.get_config_var('CC')}".encode()
+    digest = sha256(b"".join([made_for, *(path.read_bytes() for path in sources)])).hexdigest()[:16]
     folder = cache / f"planted-{digest}"
     found = next(folder.glob(f"{MODULE}*.so"), None) or _build(cache, folder)
     spec = importlib.util.spec_from_file_location(MODULE, found)

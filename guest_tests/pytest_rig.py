@@ -99,6 +99,9 @@ async def whole_rig(session: Session, members: list[Member]) -> AsyncIterator[Ri
         session.progress.phase("Scenarios")
         session.progress.planned(len(session.planned))
         yield rig
+        if session.seen is None and session.interrupted is None:  # no controls: nobody has ended it yet
+            with contextlib.suppress(HostError, AgentError):
+                await finish(session, rig)
     finally:
         session.freeze(rig)
         await asyncio.to_thread(rig.close)
@@ -107,7 +110,8 @@ async def whole_rig(session: Session, members: list[Member]) -> AsyncIterator[Ri
 @pytest.fixture(scope="session")
 async def arena(session: Session, members: list[Member], whole_rig: Rig) -> Arena:
     """Comes after the last scenario: what they showed is taken down, and their mdevs are unplugged."""
-    await finish(session, whole_rig)
+    with or_end_the_run(session):
+        await finish(session, whole_rig)
     session.progress.phase("Negative controls")
     session.progress.planned(len(session.planned_controls) + 1)
     core = await asyncio.to_thread(planted_core, default_folder() / "planted")

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from device_model.ledger import decode
 from guest_tests.agent_results import Counters
 from guest_tests.evidence import LEDGER_FILE
+from guest_tests.member import SLOT, Member
 from host_ctl.account import LedgerAccount
 from host_ctl.account_summary import AccountSummary
 from host_ctl.host import Host
 from host_ctl.mdev import Mdev
 from host_ctl.verdict import Vector, Window
-
-if TYPE_CHECKING:
-    from guest_tests.rig import Member
-
-_SLOT = 0
 
 
 class Record:
@@ -66,7 +61,7 @@ class Record:
 
     def counts(self, member: Member) -> dict[int, int]:
         """MSI-X vector -> interrupts that the guest's handlers counted since this record began; without zeros."""
-        base = member.link.vector_base(_SLOT)
+        base = member.link.vector_base(SLOT)
         top = base + member.link.vectors_per_slot
         seen = member.link.counters().since(self._before[member.index])
         return {vector - base: count for vector, count in seen.items() if base <= vector < top}

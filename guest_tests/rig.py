@@ -11,18 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from device_model.device import Device, DeviceConfig
-from guest_tests.agent_errors import AgentError
-from guest_tests.agent_link import AgentLink
 from guest_tests.agent_numbers import ItemResult, Result, SlotState
 from guest_tests.agent_results import Item, ItemOutcome
 from guest_tests.descriptors import Status, firing_noop
+from guest_tests.member import SLOT, Member
 from guest_tests.record import Record
-from host_ctl.guest import Guest
 from host_ctl.host import Host
-from host_ctl.mdev import Mdev
 
-SLOT = 0
-"""Every guest has one root port, and its mdev lies behind it."""
 PORTAL = 0x1000
 """Offset of the portal page in BAR2: the limited MSI-X portal, as Linux's driver uses (DSA specification 9.3)."""
 MAX_SPIN = 1 << 40
@@ -40,44 +35,6 @@ _WHAT_CAME = {
     ItemResult.NO_INTERRUPT: "no interrupt came",
     ItemResult.GONE: "the device has gone",
 }
-
-
-@dataclass(slots=True)
-class Member:
-    """A guest of the rig, and the mdev it has now."""
-
-    index: int
-    guest: Guest
-    link: AgentLink
-    mdev: Mdev | None = None
-    plugged: int = 0
-    """Times an mdev was plugged: makes device ids fresh."""
-
-    @property
-    def device(self) -> Mdev:
-        """The mdev; RuntimeError if there is none now."""
-        if self.mdev is None:
-            raise RuntimeError(f"guest {self.index} has no mdev")
-        return self.mdev
-
-    @property
-    def vectors(self) -> range:
-        """MSI-X vectors that are backed by the IMS."""
-        return range(1, len(self.device.interrupts) + 1)
-
-    def problem(self) -> str | None:
-        """What has happened to the guest: dead or crashed, and where. None: it lives."""
-        if self.guest.died.done():
-            return self.guest.died.result().reason
-        try:
-            self.link.check()
-        except AgentError as error:
-            return str(error)
-        return None
-
-    def cpu_vector(self, vector: int) -> int:
-        """The CPU's vector of an MSI-X vector."""
-        return self.link.vector_base(SLOT) + vector
 
 
 @dataclass(slots=True)

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from qemu_patches.store import default_folder
+
 PROBE_LIMIT_S = 3.0
 """A guest that has not booted by then never will: TCG, which is slower, needs a tenth of that."""
 
@@ -51,7 +53,7 @@ async def choose_accelerator(
     missing = _missing(kvm)
     if missing:
         return AcceleratorChoice("tcg", f"TCG: {kvm} {missing}")
-    kept = (cache_folder or _default_cache_folder()) / "accelerator.json"
+    kept = (cache_folder or default_folder()) / "accelerator.json"
     stamp = {"boot": _boot_id(), "qemu": qemu, "device": str(kvm)}
     known = _recall(kept, stamp)
     if known is not None:
@@ -94,11 +96,6 @@ def _look_at(probe: asyncio.Future[bool]) -> None:
     """Takes notice of the outcome of a probe that nobody waits for, so that asyncio does not complain of it."""
     if not probe.cancelled():
         probe.exception()
-
-
-def _default_cache_folder() -> Path:
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if given.startswith("/") else Path.home() / ".cache") / "vdsa"
 
 
 def _recall(kept: Path, stamp: dict[str, str]) -> AcceleratorChoice | None:

@@ -47,7 +47,7 @@ Start guests, let every one of them fire its own interrupts and try to fire the 
 are noticed, and judge the run. The last line says ISOLATED, LEAKED or NOT PROVEN, and why."""
 _RUN_EXAMPLES = f"""\
 examples:
-  vdsa run                                8 guests with 8 vectors each, and a report in build/report
+  vdsa run                                8 guests with 4 vectors each, and a report in build/report
   vdsa run --guests 64 --vectors 4        a larger run (at most {MAX_GUESTS} guests, {MAX_VECTORS} vectors each)
   vdsa run --seed 20260517                the same attacks in the same order as in that earlier run
   vdsa run --only forged --no-controls    a quick look at some scenarios; proves nothing by itself

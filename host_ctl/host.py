@@ -88,7 +88,7 @@ class Host:
         return mdev
 
     def destroy(self, mdev: Mdev) -> None:
-        """Drains and frees an mdev. Idempotent."""
+        """Quiets and frees an mdev. Idempotent."""
         with self._lock:
             mdev.close()
             self.mdevs.pop(mdev.id, None)

@@ -152,5 +152,8 @@ class Mdev:
             interrupt.disarm()
 
     def close(self) -> None:
-        """Drains, then frees everything. Blocks until nothing of it can be written or signalled any more. Idempotent."""
+        """Aborts what is queued, waits for what runs, and frees everything. Idempotent.
+
+        Blocks until nothing of it can be written or signalled any more.
+        """
         self._undo.close()

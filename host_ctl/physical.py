@@ -46,7 +46,7 @@ class WqsExhausted(HostError):  # noqa: N818
 
 
 class PhysicalDevice:
-    """Brings the device up and owns its work queues. Thread-safe; calls may block until a command has ended."""
+    """Brings the device up and owns its work queues. Commands are thread-safe, and block until they have ended."""
 
     def __init__(self, device: Device, *, wq_size: int) -> None:
         """Gives every work queue `wq_size` descriptors and enables the device. CommandFailed: the sizes do not fit."""
@@ -89,9 +89,8 @@ class PhysicalDevice:
     def command(self, command: Command, operand: int = 0) -> int:
         """Carries a command out and returns CMDSTATUS[23:8]. CommandFailed: error code; HostError: no end in time."""
         with self._lock:
-            self._await_idle(
-                f"a command before {command.name}"
-            )  # the device discards what is written while one is active
+            # The device discards what is written while a command is active.
+            self._await_idle(f"a command before {command.name}")
             self.device.write(_CMD, command << 20 | operand)
             status = self._await_idle(f"{command.name} (operand {operand:#x})")
         if status & 0xFF:
@@ -118,8 +117,16 @@ class PhysicalDevice:
         return self._free_wqs.pop()
 
     def free_wq(self, wq: int) -> None:
-        """Takes a work queue back; it must have been reset."""
+        """Takes a work queue back. HostError: it was not reset; it stays out of use, so that no other VM gets it."""
+        mode, state = self.device.read(self._wqcfg + wq * _WQCFG_STRIDE + 8), self._wq_state(wq)
+        if mode or state:
+            raise HostError(
+                f"work queue {wq} was not reset (WQCFG mode {mode:#x}, state {state}): it is not given to another mdev"
+            )
         self._free_wqs.append(wq)
+
+    def _wq_state(self, wq: int) -> int:
+        return self.device.read(self._wqcfg + wq * _WQCFG_STRIDE + 24) >> 30
 
     def program_wq(self, wq: int, pasid: int, *, max_xfer_log2: int, max_batch_log2: int) -> None:
         """Dedicated mode, with the PASID that all its descriptors run with (9.2.24). The guest enables it."""

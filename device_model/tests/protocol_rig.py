@@ -232,6 +232,15 @@ def engine(plain_client: VfioUserClient) -> Engine:
     return Engine(plain_client)
 
 
+def wait_stat(server: ServerProcess, name: str, least: int) -> dict[str, int]:
+    """Polls a counter of the server until it has reached `least`."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while (stats := server.stats())[name] < least:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{name} stays at {stats[name]}")
+    return stats
+
+
 def refusal(client: VfioUserClient, command: int, payload: bytes = b"", fds: list[int] | None = None) -> int:
     """The errno with which a command is refused."""
     with pytest.raises(VfioUserError) as caught:

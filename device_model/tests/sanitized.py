@@ -49,7 +49,7 @@ def _build(folder: Path) -> Path:
 
 
 def run_python(arguments: list[str], folder: Path, *, timeout_s: float) -> subprocess.CompletedProcess[str]:
-    """Python with the sanitized core as the core under test; `folder` is for files. A finding ends it with a status other than 0."""
+    """Python with the sanitized core as the core under test; `folder` is for files. A finding: the status is not 0."""
     suppressions = folder / "leaks.txt"
     suppressions.write_text(SUPPRESSIONS)
     runtime = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_capabilities_do_not_overlap(guest: GuestView) -> None:
     sizes = {0x10: 0x3C, 0x11: 0x0C}
     spans = [(offset, offset + sizes[identifier]) for offset, identifier in sorted(capabilities(config(guest)))]
 
-    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
 
 
 def test_it_is_a_root_complex_integrated_endpoint_with_flr(guest: GuestView) -> None:
@@ -96,7 +97,7 @@ def test_bars_that_are_not_there_read_zero(guest: GuestView, offset: int) -> Non
 
 @pytest.mark.parametrize("vectors", [1, 2, 63, 64, 255])
 def test_msix_table_and_pba_lie_in_bar0_apart(machine: Machine, vectors: int) -> None:
-    space = config(machine.plug(vectors) if vectors < 255 else machine.plug(255))
+    space = config(machine.plug(vectors))
     control, table, pba = struct.unpack_from("<HII", space, 0x82)
     count = (control & 0x7FF) + 1
     table_span = range(table & ~7, (table & ~7) + 16 * count)
@@ -124,7 +125,7 @@ def test_register_tables_do_not_overlap(machine: Machine) -> None:
     )
 
     assert low >> 48 == 0  # no IMS of its own
-    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
 
 
 def test_only_what_pci_lets_software_write_is_writable(guest: GuestView) -> None:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from device_model.device import Device, DeviceConfig, DeviceError
 from device_model.ledger import NO_ENTRY, Kind
-from device_model.tests.core_rig import CRAV, NOOP, RCI, RCR, RECORDS, GuestView, Machine, descriptor, firing, make_device
+from device_model.tests.core_rig import (
+    CRAV,
+    NOOP,
+    RCI,
+    RCR,
+    RECORDS,
+    GuestView,
+    Machine,
+    descriptor,
+    firing,
+    make_device,
+)
 
 SMALL = DeviceConfig(num_wqs=1, total_wq_size=1, num_ims=256)
 
 
 @pytest.fixture
-def guest(tmp_path: Path) -> GuestView:
+def guest(tmp_path: Path) -> Iterator[GuestView]:
     with Machine(tmp_path) as machine:
         yield machine.started()
 
@@ -137,12 +149,11 @@ def test_size_out_of_range_is_a_typed_error(config: DeviceConfig) -> None:
 
 
 @pytest.mark.parametrize("use", [Device.read_ledger, Device.iommu_entries, Device.step, lambda device: device.read(0)])
-def test_closed_device_says_so(use: object) -> None:
+def test_closed_device_says_so(use: Callable[[Device], object]) -> None:
     device = make_device(SMALL)
     device.close()
     device.close()
 
-    assert callable(use)
     with pytest.raises(DeviceError, match="closed"):
         use(device)
 

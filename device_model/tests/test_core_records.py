@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -253,13 +252,14 @@ def test_failed_move_interrupts_once(guest: GuestView) -> None:
 def test_range_that_wraps_faults_and_touches_no_low_memory(guest: GuestView, distance: int, size: int) -> None:
     """Overlapping, so that an engine that works from the end would begin behind the wrap."""
     low = guest.client.dma_map(0, 0x1_0000).memory
-    low[:] = bytes([7]) * 0x1_0000
+    pattern = bytes((i * 7 + (i >> 8)) & 0xFF for i in range(0x1_0000))
+    low[:] = pattern
     source = 2**64 - 0x2000
 
     assert guest.status(move(source, source + distance, size)) in (0x20, 0x21)
     assert guest.status(move(RAM, source, size)) == 0x21
     assert guest.status(move(source, RAM, size)) == 0x20
-    assert bytes(low) == bytes([7]) * 0x1_0000
+    assert bytes(low) == pattern
 
 
 def test_last_byte_below_2_to_the_64_is_no_wrap(guest: GuestView) -> None:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from device_model import vfio_user_protocol as proto
-from device_model.tests.protocol_rig import Engine, Launch, ServerProcess
+from device_model.tests.protocol_rig import Engine, Launch, ServerProcess, wait_stat
 from device_model.vfio_user_client import DEFAULT_CAPABILITIES, VfioUserClient
 from device_model.vfio_user_protocol import Command, Flags, Message
 
@@ -288,6 +288,16 @@ def test_unmap_is_answered_while_a_request_is_unanswered(launch: Launch) -> None
         result = engine.wait_finished(1)
 
     assert (unmapped, result) == (16 * PAGE, (Engine.FAULT, 0))
+
+
+def test_request_waits_for_room_behind_interrupts(plain: ServerProcess, engine: Engine) -> None:
+    engine.client.dma_map(0, PAGE, by_fd=False).memory[:4] = b"data"
+    engine.start(Engine.MESSAGE, 0xFEE01000, 1, count=20_000, spread=256)
+    wait_stat(plain, "interrupts_late", 10_000)
+    engine.start(Engine.DMA_READ, 0, 4)
+
+    assert engine.wait_finished(2) == (Engine.OK, 4)
+    assert engine.read_scratch(4) == b"data"
 
 
 def test_descriptors_in_a_reply_are_closed(plain: ServerProcess, plain_client: VfioUserClient) -> None:

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import time
 
 import pytest
 
 from device_model import vfio_user_protocol as proto
-from device_model.tests.protocol_rig import TIMEOUT_S, Engine, ServerProcess
+from device_model.tests.protocol_rig import Engine, ServerProcess, wait_stat
 from device_model.vfio_user_client import VfioUserClient
 from device_model.vfio_user_protocol import Command, Flags, Interrupt
 
 ADDRESS = 0xFEE01000
 VECTORS = 256  # distinct interrupts: far fewer than a connection can keep back
-
-
-def wait_stat(server: ServerProcess, name: str, least: int) -> dict[str, int]:
-    """Polls a counter of the server until it has reached `least`."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while (stats := server.stats())[name] < least:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{name} stays at {stats[name]}")
-    return stats
 
 
 def test_interrupt_is_a_write_of_its_data_that_wants_no_reply(engine: Engine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +215,7 @@ def test_failing_step_of_destruction_does_not_stop_the_others(
         broken.setattr(host.device, "remap_clear", refuse)
         host.destroy(mdev)
     host.destroy(mdev)
-    left = {name: count for name, count in host.audit().counts().items() if count}
+    left = {name: count for name, count in asdict(host.audit()).items() if count}
 
     assert left == {"remapping_entries": 2, "iommu_remapping_entries": 2}
     assert not mdev.socket.exists()

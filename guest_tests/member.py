@@ -1,0 +1,51 @@
+"""A guest as the rig holds it: the QEMU, the link to its agent, and the mdev it has now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from guest_tests.agent_errors import AgentError
+from guest_tests.agent_link import AgentLink
+from host_ctl.guest import Guest
+from host_ctl.mdev import Mdev
+
+SLOT = 0
+"""Every guest has one root port, and its mdev lies behind it."""
+
+
+@dataclass(slots=True)
+class Member:
+    """A guest of the rig, and the mdev it has now."""
+
+    index: int
+    guest: Guest
+    link: AgentLink
+    mdev: Mdev | None = None
+    plugged: int = 0
+    """Times an mdev was plugged: makes device ids fresh."""
+
+    @property
+    def device(self) -> Mdev:
+        """The mdev; RuntimeError if there is none now."""
+        if self.mdev is None:
+            raise RuntimeError(f"guest {self.index} has no mdev")
+        return self.mdev
+
+    @property
+    def vectors(self) -> range:
+        """MSI-X vectors that are backed by the IMS."""
+        return range(1, len(self.device.interrupts) + 1)
+
+    def problem(self) -> str | None:
+        """What has happened to the guest: dead or crashed, and where. None: it lives."""
+        if self.guest.died.done():
+            return self.guest.died.result().reason
+        try:
+            self.link.check()
+        except AgentError as error:
+            return str(error)
+        return None
+
+    def cpu_vector(self, vector: int) -> int:
+        """The CPU's vector of an MSI-X vector."""
+        return self.link.vector_base(SLOT) + vector
