@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import threading
 import time
 
 import pytest
@@ -246,6 +247,26 @@ def test_client_that_does_not_answer_costs_one_timeout_and_then_nothing(launch: 
 
     assert (first, rest) == ((Engine.FAILED, 0), (Engine.FAILED, 0))
     assert 0.2 <= took < 5
+
+
+def test_client_that_always_answers_just_in_time_is_given_up_too(launch: Launch) -> None:
+    """The engine is shared: slow answers, each within the time-out, must not add up to a long stand-still of all others."""
+    requests = 20
+    slowly = threading.Event()
+    with launch("plain", dma_timeout_ms=600).connect() as client:
+        engine = Engine(client)
+        request = start_request(engine)
+        client.answers_dma = False
+        for _ in range(requests - 1):
+            engine.start(Engine.DMA_READ, 0, 64)
+        answered = 0
+        while engine.get(Engine.FINISHED) < requests:
+            slowly.wait(0.25)  # what is tested: a client that takes its time
+            answer(engine, request, proto.DMA_ACCESS.pack(0, 64) + b"x" * 64)
+            answered += 1
+            request = client.deferred.pop() if client.deferred else request
+
+    assert answered <= 4
 
 
 def test_request_of_the_thread_that_would_receive_its_reply_fails_at_once(launch: Launch) -> None:

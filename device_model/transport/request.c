@@ -10,6 +10,15 @@ enum {
 	SLICES = 4,      /* looks at the connection's thread during one wait */
 };
 
+#define NS_PER_MS INT64_C(1000000)
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 * NS_PER_MS + t.tv_nsec;
+}
+
 struct timespec vfu_deadline(uint32_t ms)
 {
 	struct timespec t;
@@ -30,6 +39,7 @@ void vfu_requests_init(struct vfu_requests *requests, struct vfu_outbox *outbox,
 	requests->outbox = outbox;
 	requests->calls = calls;
 	requests->timeout_ms = timeout_ms;
+	requests->patience_ns = timeout_ms * NS_PER_MS;
 	requests->receiver = pthread_self();
 	pthread_mutex_init(&requests->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -156,10 +166,23 @@ static int wait_done(struct vfu_requests *requests, const struct vfu_request *re
 	return -ETIMEDOUT;
 }
 
+/* With the lock held. A wait has ended: what it took beyond a fair time is used up, what it took less is earned back. */
+static void use_patience(struct vfu_requests *requests, int64_t waited_ns)
+{
+	const int64_t most = requests->timeout_ms * NS_PER_MS;
+	requests->patience_ns += VFU_FAIR_REPLY_MS * NS_PER_MS - waited_ns;
+	if (requests->patience_ns > most)
+		requests->patience_ns = most;
+	if (requests->patience_ns < 0)
+		refuse_all(requests);
+}
+
 int vfu_request_wait(struct vfu_requests *requests, struct vfu_request *request)
 {
+	int64_t begin = now_ns();
 	pthread_mutex_lock(&requests->lock);
 	int result = wait_done(requests, request);
+	use_patience(requests, now_ns() - begin);
 	while (request->state == VFU_REQUEST_TAKEN) /* a copy of at most a chunk */
 		pthread_cond_wait(&requests->done, &requests->lock);
 	if (request->state == VFU_REQUEST_DONE)

@@ -3,6 +3,8 @@
  *
  * The thread that wants the data waits, for a bounded time; the connection's thread receives the replies. After a reply
  * that did not come in time nothing more is asked on this connection: what arrives later cannot be told apart for sure.
+ * The engine that waits is shared by all virtual machines. So a client that always answers just in time is not borne with
+ * either: beyond VFU_FAIR_REPLY_MS for each request, all its waits together may take no longer than one time-out.
  * The connection's thread itself cannot wait for what it would have to receive: its requests fail at once.
  */
 #ifndef VDSA_TRANSPORT_REQUEST_H
@@ -16,6 +18,8 @@
 
 #include "outbox.h"
 #include "protocol.h"
+
+enum { VFU_FAIR_REPLY_MS = 2 };
 
 enum vfu_request_state { VFU_REQUEST_WAITS, VFU_REQUEST_TAKEN, VFU_REQUEST_DONE };
 
@@ -38,8 +42,9 @@ struct vfu_requests {
 	pthread_t receiver;      /* the connection's thread */
 	atomic_uint *calls;      /* odd: the connection's thread is in the device, and receives nothing */
 	uint32_t timeout_ms;
+	int64_t patience_ns;     /* what is left for replies that take longer than is fair */
 	uint16_t next_id;
-	bool refused;            /* closed, or a reply was missed */
+	bool refused;            /* closed, or a reply was missed, or the patience is used up */
 };
 
 /* No thread may be inside, or come, at destroy. */
