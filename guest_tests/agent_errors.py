@@ -20,10 +20,11 @@ _EXCEPTIONS = {
 
 
 class AgentError(Exception):
-    """Base of all errors of an agent; `guest` is the guest's name."""
+    """Base of all errors of an agent; `guest` is the guest's name, `what` the message without it."""
 
     def __init__(self, guest: str, message: str) -> None:
         self.guest = guest
+        self.what = message
         super().__init__(f"guest {guest}: {message}")
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
-from guest_tests.agent_errors import AgentError
+from guest_tests.agent_errors import AgentError, AgentLost
 from guest_tests.agent_link import AgentLink
 from host_ctl.guest import Guest
 from host_ctl.mdev import Mdev
 
 SLOT = 0
 """Every guest has one root port, and its mdev lies behind it."""
+DEATH_NOTICE_S = 5.0
+"""How long the end of a process may take to become known after its sockets have closed."""
 
 
 @dataclass(slots=True)
@@ -43,8 +46,18 @@ class Member:
         try:
             self.link.check()
         except AgentError as error:
-            return str(error)
+            return error.what
         return None
+
+    async def diagnosis(self) -> str | None:
+        """problem(), after a moment in which QEMU's own end may become known: its serial line ends first."""
+        try:
+            self.link.check()
+        except AgentLost:
+            await asyncio.wait({self.guest.died}, timeout=DEATH_NOTICE_S)
+        except AgentError:
+            pass
+        return self.problem()
 
     def cpu_vector(self, vector: int) -> int:
         """The CPU's vector of an MSI-X vector."""

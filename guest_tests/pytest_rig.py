@@ -72,12 +72,12 @@ async def members(session: Session) -> AsyncIterator[list[Member]]:
 
 
 @pytest.fixture
-def rig(session: Session, whole_rig: Rig) -> Rig:
+async def rig(session: Session, whole_rig: Rig) -> Rig:
     """The rig, if all its guests live. One that has died ends the run: what follows could prove nothing."""
-    problems = {member.guest.name: problem for member in whole_rig.members if (problem := member.problem()) is not None}
-    for name, problem in problems.items():
-        session.interrupted = f"guest {name}: {problem}"
-        pytest.exit(session.interrupted)
+    for member in whole_rig.members:
+        if (problem := await member.diagnosis()) is not None:
+            session.interrupted = f"guest {member.index}: {problem}"
+            pytest.exit(session.interrupted)
     return whole_rig
 
 
