@@ -96,10 +96,10 @@ def shipped_core() -> ModuleType:
 
 
 class _Closed:
-    """Stands for the library once what it worked on has been freed."""
+    """Stands for the library once the virtual device has been freed."""
 
     def __getattr__(self, name: str) -> Any:
-        raise DeviceError(f"{name}: the device is closed")
+        raise DeviceError(f"{name}: the virtual device is closed")
 
 
 def _check(result: int, what: str) -> None:
@@ -137,48 +137,65 @@ class Device:
         self._buffer = self._ffi.new("struct ledger_record[]", _READ_CHUNK)
         self._lost = self._ffi.new("uint64_t *")
         self._reading = threading.Lock()
+        self._gate = threading.Condition()
+        self._inside = 0
         self._vdevs: set[Vdev] = set()
+
+    def _call(self, function: str, *arguments: Any) -> Any:
+        """A call into the library; DeviceError once the device is closed. close() waits for those that are inside."""
+        with self._gate:
+            if not self._platform:
+                raise DeviceError(f"{function}: the device is closed")
+            self._inside += 1
+        try:
+            return getattr(self._lib, function)(*arguments)
+        finally:
+            with self._gate:
+                self._inside -= 1
+                self._gate.notify_all()
 
     # ---- the physical device ----
 
     def read(self, offset: int, size: int = 4) -> int:
         """Reads `size` bytes (1, 2, 4, 8) of BAR0 at an aligned byte offset; 0 outside."""
-        return int(self._lib.idxd_bar0_read(self._idxd, offset, size))
+        return int(self._call("idxd_bar0_read", self._idxd, offset, size))
 
     def write(self, offset: int, value: int, size: int = 4) -> None:
         """Writes `size` bytes (4 or 8) of BAR0 at an aligned byte offset; ignored outside."""
-        self._lib.idxd_bar0_write(self._idxd, offset, size, value)
+        self._call("idxd_bar0_write", self._idxd, offset, size, value)
 
     def step(self) -> bool:
         """Processes one descriptor; False if there was none. Only with run_engine=False."""
-        return bool(self._lib.idxd_engine_step(self._idxd))
+        return bool(self._call("idxd_engine_step", self._idxd))
 
     def plant_fault(self, fault: int) -> None:
         """Plants a defect of the hardware (core/fault.h). Only in a core built for it; AttributeError otherwise."""
-        self._lib.idxd_plant_fault(self._idxd, fault)
+        self._call("idxd_plant_fault", self._idxd, fault)
 
     # ---- the IOMMU ----
 
     def remap_set(self, index: int, vdev: Vdev, vector: int) -> None:
         """Interrupt remapping entry `index` (16 bits) leads to `vector` of `vdev`. DeviceError: no such entry."""
-        _check(self._lib.iommu_remap_set(self._iommu, index, vdev.target, vector), f"interrupt remapping entry {index}")
+        _check(
+            self._call("iommu_remap_set", self._iommu, index, vdev.target, vector), f"interrupt remapping entry {index}"
+        )
 
     def remap_clear(self, index: int) -> None:
         """Returns when no message is on its way through the entry any more."""
-        _check(self._lib.iommu_remap_clear(self._iommu, index), f"interrupt remapping entry {index}")
+        _check(self._call("iommu_remap_clear", self._iommu, index), f"interrupt remapping entry {index}")
 
     def pasid_set(self, pasid: int, vdev: Vdev) -> None:
         """DMA with `pasid` (20 bits) goes to the memory of the VM behind `vdev`."""
-        _check(self._lib.iommu_pasid_set(self._iommu, pasid, vdev.target), f"PASID {pasid}")
+        _check(self._call("iommu_pasid_set", self._iommu, pasid, vdev.target), f"PASID {pasid}")
 
     def pasid_clear(self, pasid: int) -> None:
         """Returns when no DMA with this PASID is in progress any more."""
-        _check(self._lib.iommu_pasid_clear(self._iommu, pasid), f"PASID {pasid}")
+        _check(self._call("iommu_pasid_clear", self._iommu, pasid), f"PASID {pasid}")
 
     def iommu_entries(self) -> tuple[int, int]:
         """(interrupt remapping entries, PASIDs) in use."""
         counts = self._ffi.new("uint32_t[2]")
-        self._lib.iommu_count(self._iommu, counts, counts + 1)
+        self._call("iommu_count", self._iommu, counts, counts + 1)
         return int(counts[0]), int(counts[1])
 
     # ---- the ledger ----
@@ -189,7 +206,7 @@ class Device:
         with self._reading:
             self._lost[0] = 0
             while True:
-                count = self._lib.ledger_read(self._ledger, self._buffer, _READ_CHUNK, self._lost)
+                count = self._call("ledger_read", self._ledger, self._buffer, _READ_CHUNK, self._lost)
                 chunks.append(self._ffi.buffer(self._buffer, count * RECORD_SIZE)[:])
                 if count < _READ_CHUNK:
                     return b"".join(chunks), int(self._lost[0])
@@ -203,6 +220,8 @@ class Device:
 
     def create_vdev(self, config: VdevConfig) -> Vdev:
         """A virtual device over a work queue and IMS entries of this one. DeviceError: a value is out of range."""
+        if not self._platform:
+            raise DeviceError("a virtual device needs a device that is open")
         vdev = Vdev(self, self._core, self._platform, config)
         self._vdevs.add(vdev)
         return vdev
@@ -213,14 +232,15 @@ class Device:
 
     def close(self) -> None:
         """Ends everything: the engine, then virtual devices, to which the IOMMU may still lead, then the rest. Idempotent."""
-        if not self._platform:
+        with self._gate:
+            platform, self._platform = self._platform, None
+            self._gate.wait_for(lambda: self._inside == 0)
+        if not platform:
             return
-        self._lib.platform_stop(self._platform)
+        self._lib.platform_stop(platform)
         for vdev in list(self._vdevs):
             vdev.close()
-        self._lib.platform_destroy(self._platform)
-        self._platform = None
-        self._lib = _Closed()
+        self._lib.platform_destroy(platform)
 
     def __enter__(self) -> Self:
         return self
@@ -301,15 +321,15 @@ class Vdev:
 
     def stop_serving(self) -> None:
         """Ends the client's connection and removes the socket. Idempotent."""
-        if self._server is not None:
-            self._lib.vfu_server_stop(self._server)
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            self._lib.vfu_server_stop(server)
 
     def close(self) -> None:
         """Stops serving and frees the device. Nothing of the IOMMU may lead to it any more. Idempotent."""
         self.stop_serving()
-        if self._vdev:
-            self._lib.vdev_destroy(self._vdev)
-            self._vdev = None
-            self._lib = _Closed()
+        vdev, self._vdev = self._vdev, None
+        if vdev:
+            library, self._lib = self._lib, _Closed()
+            library.vdev_destroy(vdev)
             self._device.forget(self)

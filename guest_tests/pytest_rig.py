@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from typing import Any, cast
 
 import pytest
 
@@ -91,6 +92,7 @@ async def whole_rig(session: Session, members: list[Member]) -> AsyncIterator[Ri
         host, members[: options.guests], session.folder.path,
         vectors=options.vectors, seed=options.seed, eventfd=options.delivery == "eventfd",
     )  # fmt: skip
+    background = asyncio.all_tasks()
     try:
         session.progress.phase("Hotplugging an mdev into each running guest")
         with or_end_the_run(session):
@@ -103,8 +105,17 @@ async def whole_rig(session: Session, members: list[Member]) -> AsyncIterator[Ri
             with contextlib.suppress(HostError, AgentError):
                 await finish(session, rig)
     finally:
+        await _end_tasks(asyncio.all_tasks() - background)
         session.freeze(rig)
         await asyncio.to_thread(rig.close)
+
+
+async def _end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
+    """Ends what a scenario was doing when Ctrl-C broke it off: it must not go on while its rig is taken down."""
+    tasks.discard(cast("asyncio.Task[Any]", asyncio.current_task()))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import resource
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from guest_tests.evidence import discard_evidence, keep_evidence
 from guest_tests.outcome import make_result
 from guest_tests.planted import FAULTS, Fault
 from guest_tests.session import ScenarioRun, Session, open_resources, open_session
+from host_ctl.ctrl_c import CtrlC
 from host_ctl.errors import HostError
 from host_ctl.options import RunOptions
 from host_ctl.progress import Progress
@@ -46,12 +48,19 @@ def run(options: RunOptions, progress: Progress) -> RunResult:
             "--delivery eventfd needs a QEMU that survives the unplug of a device whose MSI-X it manages; "
             "no stock QEMU up to 11.1 does: use --delivery message"
         )
+    with CtrlC() as ctrl_c:
+        return _run(options, progress, ctrl_c, started)
+
+
+def _run(options: RunOptions, progress: Progress, ctrl_c: CtrlC, started: datetime.datetime) -> RunResult:
     try:
         session = open_session(options, progress)
     except (QemuUnavailable, AgentBuildError, AgentElfError) as error:
         raise HostError(str(error)) from error
     try:
-        _run_pytest(session)
+        _run_pytest(session, ctrl_c)
+        if ctrl_c.pressed:
+            session.interrupted = CTRL_C
         result = make_result(session, version(), started, open_resources())
         _leave_evidence(session, result)
     finally:
@@ -74,28 +83,20 @@ def _leave_evidence(session: Session, result: RunResult) -> None:
         session.progress.note(f"ledger, QEMU's logs and fault reports: {kept}")
 
 
-def _run_pytest(session: Session) -> None:
+def _run_pytest(session: Session, ctrl_c: CtrlC) -> None:
     places = [HERE / "scenarios", *([HERE / "negative_controls"] if session.options.controls else [])]
     settings = [word for setting in _SETTINGS for word in ("-o", setting)]
-    arguments = [
-        "-p",
-        "no:terminal",
-        "-p",
-        "no:cacheprovider",
-        "--capture=no",
-        "-p",
-        "guest_tests.pytest_rig",
-        "--rootdir",
-        str(HERE),
-    ]
-    pytest.main([*arguments, "-c", "/dev/null", *settings, *map(str, places)], plugins=[Watcher(session)])
+    plugins = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "guest_tests.pytest_rig"]
+    arguments = [*plugins, "--capture=no", "--rootdir", str(HERE)]
+    pytest.main([*arguments, "-c", "/dev/null", *settings, *map(str, places)], plugins=[Watcher(session, ctrl_c)])
 
 
 class Watcher:
     """pytest plugin: hands the session over, tells the progress, and takes down what became of each scenario."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, ctrl_c: CtrlC) -> None:
         self._session = session
+        self._ctrl_c = ctrl_c
         self._faults: dict[str, Fault] = {fault.id: fault for fault in FAULTS}
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -116,6 +117,8 @@ class Watcher:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A scenario's outcome is that of its call, or of the set-up or clean-up that kept it from having one."""
+        if self._ctrl_c.pressed:
+            pytest.exit(CTRL_C)
         name = _name(report.nodeid)
         if report.when == "call" or report.outcome != "passed":
             outcome = _outcome(report)

@@ -136,7 +136,7 @@ def test_ctrl_c_ends_a_run_with_a_report_and_leaves_nothing_behind(phase: str, t
         status = run.end()
 
     wait_gone(guests)
-    assert status == 130, run.lines
+    assert status == 130, "\n".join(run.lines)
     assert run.lines[-1].startswith("NOT PROVEN: the run was interrupted: Ctrl-C")
     assert run.results()["interrupted"] == "Ctrl-C"
     assert not folders_of(run.process.pid)
@@ -150,7 +150,7 @@ def test_qemu_that_dies_in_the_middle_is_named_and_leaves_nothing_behind(tmp_pat
         status = run.end()
 
     wait_gone(guests)
-    assert status == 3, run.lines
+    assert status == 3, "\n".join(run.lines)
     assert "killed by SIGKILL" in run.lines[-1]
     assert (tmp_path / "evidence" / "ledger.txt").stat().st_size > 0
     assert "killed by SIGKILL" in (tmp_path / "evidence" / "crashes.txt").read_text()
