@@ -149,3 +149,15 @@ def test_commands_from_several_threads_do_not_meet(chip: PhysicalDevice) -> None
         thread.join()
 
     assert results == {entry: [entry] * 100 for entry in range(4)}
+
+
+def test_queue_that_was_not_reset_is_given_to_nobody_else(chip: PhysicalDevice) -> None:
+    """Its WQCFG still has the PASID of the VM before: the next one would run in that VM's memory."""
+    wq = chip.allocate_wq()
+    chip.program_wq(wq, pasid=7, max_xfer_log2=21, max_batch_log2=5)
+
+    with pytest.raises(HostError, match="was not reset"):
+        chip.free_wq(wq)
+
+    assert chip.wqs_in_use == 1
+    assert wq not in [chip.allocate_wq() for _ in range(chip.num_wqs - 1)]
