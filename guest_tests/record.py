@@ -24,6 +24,7 @@ class Record:
         self._members = members
         self._host = host
         self._log = folder / LEDGER_FILE
+        self._taken: list[tuple[bytes, int]] = []
         self._before: dict[int, Counters] = {member.index: member.link.counters() for member in members}
         self._owner: dict[int, int] = {}
         self.account = LedgerAccount()
@@ -47,16 +48,19 @@ class Record:
         self.windows.append(Window(name, before, after, frozenset(member.index for member in watched), paced=True))
 
     def read_ledger(self) -> None:
-        """Takes what the device has written since."""
+        """Takes what the device has written since: often enough, and its ring never overflows. Judged in summary()."""
         raw, lost = self._host.device.take_ledger()
         with self._log.open("ab") as log:
             log.write(raw)
-        self.account.lost(lost)
-        self.account.feed(decode(raw))
+        self._taken.append((raw, lost))
 
     def summary(self) -> AccountSummary:
         """The ledger so far, by guests."""
         self.read_ledger()
+        for raw, lost in self._taken:
+            self.account.lost(lost)
+            self.account.feed(decode(raw))
+        self._taken.clear()
         return self.account.summary(self._owner.get)
 
     def counts(self, member: Member) -> dict[int, int]:
