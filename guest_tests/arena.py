@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from guest_tests.controls import ControlRun, Scenario, run_control
+from guest_tests.member import Member
 from guest_tests.planted import Fault
-from guest_tests.rig import Member
 from guest_tests.session import Session
 
 

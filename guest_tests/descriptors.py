@@ -38,7 +38,7 @@ WITH_RECORD = Flag.CRAV | Flag.RCR
 
 
 def descriptor(
-    opcode: Opcode,
+    opcode: int,
     *,
     flags: Flag = WITH_RECORD,
     record: int = 0,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from guest_tests.agent_build import AgentImage
 from guest_tests.agent_link import AgentLink
-from guest_tests.rig import Member
+from guest_tests.member import Member
 from host_ctl.errors import GuestDied
 from host_ctl.guest import start_guests
 from host_ctl.guest_command import GuestSpec

@@ -17,8 +17,9 @@ from guest_tests.agent_errors import AgentError
 from guest_tests.arena import Arena
 from guest_tests.controls import GUESTS
 from guest_tests.guests import running_guests
+from guest_tests.member import Member
 from guest_tests.planted import planted_core
-from guest_tests.rig import Member, Rig, make_host
+from guest_tests.rig import Rig, make_host
 from guest_tests.session import Session, open_session
 from host_ctl.errors import HostError
 from host_ctl.options import RunOptions

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from device_model.ledger import decode
@@ -24,7 +25,8 @@ class Record:
         self._members = members
         self._host = host
         self._log = folder / LEDGER_FILE
-        self._taken: list[tuple[bytes, int]] = []
+        self._taken: list[Callable[[], None]] = []
+        """Ledger and changes of ownership in their order, not yet accounted for: that takes time, and guests are waiting."""
         self._before: dict[int, Counters] = {member.index: member.link.counters() for member in members}
         self._owner: dict[int, int] = {}
         self.account = LedgerAccount()
@@ -34,10 +36,27 @@ class Record:
         """mdev id -> handles that its guest got, vectors 1 and up."""
 
     def created(self, mdev: Mdev, member: Member) -> None:
-        """From now on interrupts of `mdev` are those of `member`; ids are never used again."""
+        """From now on interrupts of `mdev` are those of `member`, and its entries its own; ids are never used again."""
         self._owner[mdev.id] = member.index
-        for interrupt in mdev.interrupts:
-            self.account.placed(interrupt.entry, mdev.id)
+        self.read_ledger()
+        self._taken.append(partial(self._place, [interrupt.entry for interrupt in mdev.interrupts], mdev.id))
+
+    def destroyed(self, mdev: Mdev) -> None:
+        """The mdev is gone, its entries are nobody's."""
+        self.read_ledger()
+        self._taken.append(partial(self._withdraw, [interrupt.entry for interrupt in mdev.interrupts]))
+
+    def _place(self, entries: Iterable[int], mdev: int) -> None:
+        for entry in entries:
+            self.account.placed(entry, mdev)
+
+    def _withdraw(self, entries: Iterable[int]) -> None:
+        for entry in entries:
+            self.account.withdrawn(entry)
+
+    def _feed(self, raw: bytes, lost: int) -> None:
+        self.account.lost(lost)
+        self.account.feed(decode(raw))
 
     def is_due(self, member: Member, vector: int, count: int = 1) -> None:
         """`count` interrupts must arrive at a vector of this guest."""
@@ -52,14 +71,13 @@ class Record:
         raw, lost = self._host.device.take_ledger()
         with self._log.open("ab") as log:
             log.write(raw)
-        self._taken.append((raw, lost))
+        self._taken.append(partial(self._feed, raw, lost))
 
     def summary(self) -> AccountSummary:
         """The ledger so far, by guests."""
         self.read_ledger()
-        for raw, lost in self._taken:
-            self.account.lost(lost)
-            self.account.feed(decode(raw))
+        for step in self._taken:
+            step()
         self._taken.clear()
         return self.account.summary(self._owner.get)
 

@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from device_model.device import Device, DeviceConfig
+from device_model.device import DeviceConfig
 from guest_tests.agent_numbers import ItemResult, Result, SlotState
 from guest_tests.agent_results import Item, ItemOutcome
-from guest_tests.descriptors import Status, firing_noop
+from guest_tests.descriptors import Opcode, Status, descriptor, firing_noop
 from guest_tests.member import SLOT, Member
 from guest_tests.record import Record
 from host_ctl.host import Host
+from host_ctl.pasid import PasidAllocator
 
 PORTAL = 0x1000
 """Offset of the portal page in BAR2: the limited MSI-X portal, as Linux's driver uses (DSA specification 9.3)."""
@@ -35,6 +36,10 @@ _WHAT_CAME = {
     ItemResult.NO_INTERRUPT: "no interrupt came",
     ItemResult.GONE: "the device has gone",
 }
+
+
+class NotArrived(AssertionError):  # noqa: N818
+    """An interrupt or a record that was due did not come in time."""
 
 
 @dataclass(slots=True)
@@ -79,8 +84,8 @@ class Rig:
         member.plugged += 1
         begin = time.perf_counter()
         added = await member.guest.plug(self._device_id(member), mdev.socket, SLOT)
-        await member.link.wait_slot(SLOT, SlotState.PRESENT)
-        report = await member.link.enable(SLOT, self.vectors)
+        await member.link.wait_slot(SLOT, SlotState.PRESENT, self.patience_s)
+        report = await member.link.enable(SLOT, self.vectors, timeout_s=self.patience_s)
         self.record.handles[mdev.id] = [report.handles[vector] for vector in member.vectors]
         await self.fire(member, [1])
         self.timings.add_to_interrupt.append((time.perf_counter() - begin) * 1e3)
@@ -97,12 +102,12 @@ class Rig:
             ejected.cancel()
         member.mdev = None
         await asyncio.to_thread(self.host.destroy, mdev)
-        self.record.read_ledger()
+        self.record.destroyed(mdev)
 
     async def _time_eject(self, member: Member) -> None:
         begin = time.perf_counter()
         generation = member.link.slot(SLOT).generation
-        await member.link.wait_slot(SLOT, SlotState.EMPTY, after_generation=generation)
+        await member.link.wait_slot(SLOT, SlotState.EMPTY, PATIENCE_S, after_generation=generation)
         self.timings.eject.append((time.perf_counter() - begin) * 1e3)
 
     def _device_id(self, member: Member) -> str:
@@ -127,9 +132,10 @@ class Rig:
         submission = await member.link.submit(SLOT, items, portal=PORTAL, timeout_s=self.patience_s)
         for vector, outcome in zip(wanted, submission.items, strict=True):
             self.record.is_due(member, vector)
-            assert outcome.result is ItemResult.DONE, (
-                f"guest {member.index}, vector {vector}: {_WHAT_CAME[outcome.result]}, status {outcome.status:#04x}"
-            )
+            where = f"guest {member.index}, vector {vector}"
+            if outcome.result is not ItemResult.DONE:
+                raise NotArrived(f"{where}: {_WHAT_CAME[outcome.result]}, status {outcome.status:#04x}")
+            assert not outcome.interrupt_came_first, f"{where}: the interrupt came before the completion record"
             assert outcome.status == Status.SUCCESS, (
                 f"guest {member.index}, vector {vector}: status {outcome.status:#04x}"
             )
@@ -157,8 +163,9 @@ class Rig:
         return spin.fired
 
     async def all_firing(self, members: Iterable[Member]) -> None:
-        """Returns when each of these guests is in fire_until_stopped(): it has fired twice, the canary before it fired once."""
-        await asyncio.gather(*(member.link.wait_progress(2, self.patience_s) for member in members))
+        """Returns when each of these guests is in fire_until_stopped(): it has fired more often than the canaries before."""
+        more = self.vectors + 1
+        await asyncio.gather(*(member.link.wait_progress(more, self.patience_s) for member in members))
 
     def stop_firing(self, members: Iterable[Member]) -> None:
         """Ends fire_until_stopped() of these guests after the shot they are at."""
@@ -184,25 +191,33 @@ class Rig:
 
     async def _canaries(self, watched: Sequence[Member]) -> frozenset[int]:
         async def canary(member: Member) -> int:
-            await self.fire(member, [self.random.choice(member.vectors)])
+            await self.fire(member, member.vectors)
             return member.index
 
         return frozenset(await asyncio.gather(*(canary(member) for member in watched)))
 
     # ---- attempts that are not ----
 
-    async def attempt(self, member: Member, descriptors: Sequence[bytes], *, window: int = 32) -> list[ItemOutcome]:
+    async def attempt(
+        self, member: Member, descriptors: Sequence[bytes], *, window: int = 32, portal: int = PORTAL
+    ) -> list[ItemOutcome]:
         """Submits descriptors whose records the agent waits for; byte 8 to 15 of each is replaced by its record's address."""
         outcomes: list[ItemOutcome] = []
         for start in range(0, len(descriptors), ATTACK_BATCH):
             batch = descriptors[start : start + ATTACK_BATCH]
             items = [Item(self._with_record(member, place, one)) for place, one in enumerate(batch)]
-            submission = await member.link.submit(SLOT, items, portal=PORTAL, window=window, timeout_s=self.patience_s)
+            submission = await member.link.submit(SLOT, items, portal=portal, window=window, timeout_s=self.patience_s)
             outcomes.extend(submission.items)
         return outcomes
 
-    def _with_record(self, member: Member, place: int, descriptor: bytes) -> bytes:
-        return descriptor[:8] + member.link.completion_address(place).to_bytes(8, "little") + descriptor[16:]
+    async def attempt_unrecorded(self, member: Member, descriptors: Sequence[bytes], *, portal: int = PORTAL) -> None:
+        """Submits descriptors that ask for no record, one by one; a No-op behind each shows when it is over (in order, 3.9)."""
+        for one in descriptors:
+            await member.link.submit(SLOT, [Item(one, wait_completion=False)], portal=portal, timeout_s=self.patience_s)
+            await self.attempt(member, [descriptor(Opcode.NOOP)])
+
+    def _with_record(self, member: Member, place: int, raw: bytes) -> bytes:
+        return raw[:8] + member.link.completion_address(place).to_bytes(8, "little") + raw[16:]
 
     async def attempt_handles(self, member: Member, handles: Iterable[int]) -> list[ItemOutcome]:
         """Fires No-ops with interrupt handles that are not the guest's to use."""
@@ -232,6 +247,19 @@ def assert_refused(outcomes: Iterable[ItemOutcome]) -> None:
         assert outcome.completion[4:8] == bytes(4), f"attempt {number}: refused, but bytes were completed"
 
 
+class ScatteredPasids(PasidAllocator):
+    """Pairs of neighbours, each pair 0x1001 above the one before: PASIDs that differ in their lowest bit alone, and such
+    that agree in their lowest twelve. A device that compares a part of the PASID is seen.
+    """
+
+    _turn = 0
+
+    def _advance(self) -> None:
+        self._turn += 1
+        pair, second = divmod(self._turn, 2)
+        self._next = self._first + (pair * 0x1001 + second) % (self._last - self._first + 1)
+
+
 def make_host(guests: int, vectors: int, *, spare: int = 2) -> Host:
     """A host whose device has room for `guests` mdevs of `vectors` vectors and some to spare."""
     needed = (guests + spare) * vectors
@@ -240,7 +268,6 @@ def make_host(guests: int, vectors: int, *, spare: int = 2) -> Host:
         total_wq_size=min(0xFFFF, (guests + spare) * 64),
         num_ims=(needed + 255) // 256 * 256,
     )
-    return Host(config)
-
-
-__all__ = ["PORTAL", "SLOT", "Device", "Member", "Rig", "Timings", "assert_refused", "make_host"]
+    host = Host(config)
+    host.parts.pasids = ScatteredPasids()
+    return host

@@ -119,6 +119,7 @@ class LedgerAccount:
         self._pended: set[tuple[int, int]] = set()  # (entry, requester)
         self._seen_owners: dict[int, set[int]] = {}
         self._placed: dict[int, set[int]] = {}
+        self._owner_now: dict[int, int | None] = {}  # entry -> mdev; None: taken back by the host
         self._violations: list[Violation] = []
         self._violation_counts: Counter[Rule] = Counter()
         self._latencies = Samples()
@@ -147,6 +148,11 @@ class LedgerAccount:
     def placed(self, entry: int, mdev: int) -> None:
         """The host gave IMS entry `entry` to `mdev`. Optional: makes an interrupt pending elsewhere a proven leak."""
         self._placed.setdefault(entry, set()).add(mdev)
+        self._owner_now[entry] = mdev
+
+    def withdrawn(self, entry: int) -> None:
+        """The host took IMS entry `entry` back: until it is placed again, nobody may be granted an interrupt at it."""
+        self._owner_now[entry] = None
 
     def cause(self, number: int) -> Cause | None:
         """What is known of a descriptor; None: nothing, or finished too long ago."""
@@ -260,6 +266,8 @@ class LedgerAccount:
             self._violate(Rule.REFUSED_EXECUTED, record)
 
     def _on_granted(self, record: LedgerRecord, cause: Cause | None) -> None:
+        if self._owner_now and self._owner_now.get(record.entry) != record.requester:
+            self._violate(Rule.GRANTED_ELSEWHERE, record)
         if cause is not None and cause.saw(Kind.REFUSED):
             self._violate(Rule.DECIDED_TWICE, record)
 

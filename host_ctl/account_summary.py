@@ -19,6 +19,7 @@ class Rule(enum.StrEnum):
     FIRED_MASKED = "a masked entry sent its message"
     CROSS_DELIVERY = "an interrupt went to a device other than the one that fired it"
     PENDED_ELSEWHERE = "an interrupt was made pending at a device other than the one that fired it"
+    GRANTED_ELSEWHERE = "a device was granted an interrupt at an entry that is not its own"
     UNEXPLAINED_INJECTION = "an interrupt went into a guest and nothing in the ledger led to it"
     INJECTED_TWICE = "one descriptor led to two interrupts"
     TARGET_CHANGED = "an interrupt went to another vector than the one it was remapped to"
@@ -39,6 +40,7 @@ LEAKS = frozenset(
         Rule.FIRED_MASKED,
         Rule.CROSS_DELIVERY,
         Rule.PENDED_ELSEWHERE,
+        Rule.GRANTED_ELSEWHERE,
         Rule.UNEXPLAINED_INJECTION,
         Rule.INJECTED_TWICE,
         Rule.TARGET_CHANGED,

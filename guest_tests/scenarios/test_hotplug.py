@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from guest_tests.agent_results import Item
-from guest_tests.descriptors import Flag, Opcode, descriptor, firing_noop
-from guest_tests.rig import PORTAL, SLOT, Member, Rig, assert_refused
+from guest_tests.descriptors import Flag, Opcode, Status, descriptor, firing_noop
+from guest_tests.member import SLOT, Member
+from guest_tests.rig import PORTAL, Rig, assert_refused
 
 CYCLES = 3
 _MOVE_BYTES = 1 << 20
 _GENCTRL = 0x88
+_ENABLE_DEVICE, _RESET_DEVICE, _ENABLE_WQ, _REQUEST_HANDLE = 1 << 20, 5 << 20, 6 << 20, 13 << 20
 
 
 async def test_entries_of_an_unplugged_neighbour_serve_only_their_new_owner(rig: Rig) -> None:
@@ -72,3 +74,50 @@ async def test_unplugged_guest_keeps_no_way_to_fire(rig: Rig) -> None:
         await rig.plug(gone)
 
     assert_refused(refused)
+
+
+async def test_interrupt_pending_at_unplug_does_not_come_to_the_next_owner(rig: Rig) -> None:
+    old, new = rig.random.sample(rig.members, 2)
+    entries = set(old.device.handles)
+
+    async with rig.silence("pending at unplug"):
+        await rig.unplug(new)
+        for interrupt in old.device.interrupts:
+            interrupt.mask()
+        fired = await rig.attempt_handles(old, old.device.handles)
+        pending = [interrupt.pending for interrupt in old.device.interrupts]
+        await rig.unplug(old)
+        await rig.plug(new)
+        inherited = [interrupt.pending for interrupt in new.device.interrupts]
+        await rig.plug(old)
+
+    assert all(pending)
+    assert [outcome.status for outcome in fired] == [Status.SUCCESS] * len(pending)
+    assert set(new.device.handles) == entries
+    assert not any(inherited)
+
+
+async def test_device_that_its_guest_has_reset_fires_nothing_until_it_is_set_up_again(rig: Rig) -> None:
+    """Reset Device disables the work queue and ends all handles (9.2.12); what is stored to the portal then is ignored."""
+    member, neighbour = rig.random.sample(rig.members, 2)
+    handles = list(member.device.handles)
+
+    async with rig.silence("guest's reset", among=[neighbour]):
+        before = rig.record.counts(member)
+        reset = await member.link.command(SLOT, _RESET_DEVICE)
+        ignored = [
+            Item(firing_noop(member.link.completion_address(0), handle), wait_completion=False) for handle in handles
+        ]
+        await member.link.submit(SLOT, ignored, portal=PORTAL)
+        enabled = [await member.link.command(SLOT, command) for command in (_ENABLE_DEVICE, _ENABLE_WQ)]
+        refused = await rig.attempt_handles(member, handles)
+        stolen = await rig.attempt_handles(neighbour, handles)
+        after = rig.record.counts(member)
+        requested = [await member.link.command(SLOT, _REQUEST_HANDLE | vector) for vector in member.vectors]
+        await member.link.mmio_write(SLOT, 0, _GENCTRL, 3)
+        await rig.fire(member, member.vectors)
+
+    assert [reset, *enabled] == [0, 0, 0]
+    assert_refused(refused + stolen)
+    assert after == before
+    assert requested == [handle << 8 for handle in handles]

@@ -78,3 +78,23 @@ async def test_forged_handle_leaves_a_victim_masked_by_the_host_without_pending(
 
     assert_refused(refused)
     assert not pending
+
+
+async def test_function_mask_keeps_one_interrupt_a_vector_until_it_is_lifted(rig: Rig) -> None:
+    member = rig.random.choice(rig.members)
+
+    async with rig.silence("function mask"):
+        await member.link.mask_function(SLOT, masked=True)
+        before = rig.record.counts(member)
+        fired = await rig.attempt_handles(member, [rig.handle(member, vector) for vector in member.vectors] * 2)
+        seen_masked = rig.record.counts(member)
+        pending = [await member.link.pending(SLOT, vector) for vector in member.vectors]
+        for vector in member.vectors:
+            rig.record.is_due(member, vector)
+        await member.link.mask_function(SLOT, masked=False)
+        for vector in member.vectors:
+            await rig.arrived(member, vector)
+
+    assert {outcome.status for outcome in fired} == {Status.SUCCESS}
+    assert seen_masked == before
+    assert all(pending)
