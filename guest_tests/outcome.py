@@ -57,6 +57,7 @@ def _evidence(session: Session, seen: Seen, names: list[str], resources_after: M
         planned_controls=frozenset(fault.id for fault in controls),
         resources_before={**session.audit_before, **session.resources_before},
         resources_after={**session.audit_after, **resources_after},
+        sent=seen.sent,
         crashed=seen.crashed,
         interrupted=session.interrupted,
         partial=session.options.partial,

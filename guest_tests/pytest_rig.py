@@ -132,6 +132,7 @@ async def arena(session: Session, members: list[Member], whole_rig: Rig) -> Aren
 
 async def finish(session: Session, rig: Rig) -> None:
     """Unplugs all mdevs, freezes the evidence and audits the host."""
+    session.sent = rig.record.sent()
     for member in rig.members:
         if member.mdev is not None:
             await rig.unplug(member)

@@ -81,6 +81,13 @@ class Record:
         self._taken.clear()
         return self.account.summary(self._owner.get)
 
+    def sent(self) -> dict[int, tuple[int, int]]:
+        """Guest -> interrupts into its present mdev: by the ledger, and by the connection they went through."""
+        through = {m.index: m.mdev.vdev.server_stats().interrupts_sent for m in self._members if m.mdev is not None}
+        self.summary()
+        present = {member.index: member.mdev for member in self._members if member.mdev is not None}
+        return {guest: (self.account.injected_into(present[guest].id), count) for guest, count in through.items()}
+
     def counts(self, member: Member) -> dict[int, int]:
         """MSI-X vector -> interrupts that the guest's handlers counted since this record began; without zeros."""
         base = member.link.vector_base(SLOT)

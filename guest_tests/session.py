@@ -53,11 +53,12 @@ class Seen:
     windows: tuple[Window, ...]
     timings: Timings
     crashed: dict[int, str]
+    sent: dict[int, tuple[int, int]]
 
     @classmethod
     def nothing(cls) -> Seen:
         """Of a run that ended before its guests were up."""
-        return cls({}, {}, {}, LedgerAccount().summary(lambda mdev: None), (), Timings(), {})
+        return cls({}, {}, {}, LedgerAccount().summary(lambda mdev: None), (), Timings(), {}, {})
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ class Session:
     controls: dict[str, ControlRun] = field(default_factory=dict)
     audit_before: dict[str, int] = field(default_factory=dict)
     audit_after: dict[str, int] = field(default_factory=dict)
+    sent: dict[int, tuple[int, int]] = field(default_factory=dict)
     seen: Seen | None = None
     interrupted: str | None = None
     resources_before: dict[str, int] = field(default_factory=open_resources)
@@ -102,6 +104,7 @@ class Session:
             windows=tuple(rig.record.windows),
             timings=rig.timings,
             crashed={m.index: problem for m in members if (problem := m.problem()) is not None},
+            sent=self.sent,
         )
 
 

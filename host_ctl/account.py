@@ -154,6 +154,10 @@ class LedgerAccount:
         """The host took IMS entry `entry` back: until it is placed again, nobody may be granted an interrupt at it."""
         self._owner_now[entry] = None
 
+    def injected_into(self, mdev: int) -> int:
+        """Interrupts sent into the VM of an mdev so far, whoever fired them."""
+        return sum(count for (_, target, _), count in self._injected.items() if target == mdev)
+
     def cause(self, number: int) -> Cause | None:
         """What is known of a descriptor; None: nothing, or finished too long ago."""
         return self._open.get(number) or self._folded.get(number)

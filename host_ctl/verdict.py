@@ -62,6 +62,7 @@ class Evidence:
 
     due: acknowledged due interrupts. guest_counts: what the guests' own handlers counted, of the same interrupts.
     strays: guest -> interrupts on vectors that nobody owns; needs a key for every guest. planned_*: what was to be run.
+    sent: guest -> (interrupts into its present mdev by the ledger, messages and eventfds that its connection has sent).
     resources_*: named counts (slots, pasids, mappings, fds, processes). crashed: guest -> what happened to it.
     interrupted: what ended the run early; partial: what was left out on request.
     """
@@ -78,6 +79,7 @@ class Evidence:
     planned_controls: frozenset[str]
     resources_before: Mapping[str, int]
     resources_after: Mapping[str, int]
+    sent: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     crashed: Mapping[int, str] = field(default_factory=dict)
     interrupted: str | None = None
     partial: str | None = None
@@ -292,6 +294,9 @@ def _ledgers_agree(evidence: Evidence) -> Condition:
 
 
 def _disagreements(evidence: Evidence) -> Iterable[str]:
+    for guest, (by_ledger, by_connection) in sorted(evidence.sent.items()):
+        if by_connection > by_ledger:  # coalesced on the way, or in its handler, the guest would not count them all
+            yield f"guest {guest}: the ledger sent {by_ledger:,} into its mdev, its connection {by_connection:,}"
     sent = evidence.account.delivered()
     unpaced = _unpaced(evidence)
     for guest, vector in sorted(sent.keys() | evidence.guest_counts.keys()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from device_model.ledger import NO_ENTRY, Kind
@@ -343,3 +345,38 @@ def test_feeding_in_pieces_comes_to_the_same(ledger: Ledger) -> None:
         pieces.feed(ledger.records[start : start + 7])
 
     assert pieces.summary(guest_of) == ledger.account().summary(guest_of)
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        pytest.param(lambda account: account.placed(7, 1), id="a neighbour's now"),
+        pytest.param(lambda account: account.withdrawn(7), id="nobody's now"),
+    ],
+)
+def test_interrupt_granted_at_an_entry_that_is_ones_own_no_more_is_a_leak(
+    taken: Callable[[LedgerAccount], None],
+) -> None:
+    """No arrival is needed to show it: what the victim counts may have coalesced with what was due."""
+    ledger = Ledger()
+    ledger.granted(1, 2, entry=7)
+    account = LedgerAccount()
+    account.placed(7, 2)
+    taken(account)
+
+    account.feed(ledger.records)
+
+    assert Rule.GRANTED_ELSEWHERE in account.summary(guest_of).violation_counts
+    assert Rule.GRANTED_ELSEWHERE in LEAKS
+
+
+def test_interrupt_granted_at_ones_own_entry_is_none() -> None:
+    ledger = Ledger()
+    ledger.delivered(1, 2, 2, vector=1, entry=7)
+    account = LedgerAccount()
+    account.placed(7, 1)
+    account.placed(7, 2)
+
+    account.feed(ledger.records)
+
+    assert account.summary(guest_of).violation_counts == {}

@@ -111,7 +111,12 @@ def test_freed_entries_hold_their_reset_values(domain: ArrayDomain, chip: Record
 
     assert domain.in_use == 0
     assert domain.dirty_entries() == []
-    assert [chip.ims_read(entry, register) for entry in entries for register in (0, 4, 8, 12)] == [0xFEE0_0000, 0, 0, MASK] * 4
+    assert [chip.ims_read(entry, register) for entry in entries for register in (0, 4, 8, 12)] == [
+        0xFEE0_0000,
+        0,
+        0,
+        MASK,
+    ] * 4
 
 
 def test_entry_is_masked_before_its_owner_and_message_go(domain: ArrayDomain, chip: RecordingChip) -> None:

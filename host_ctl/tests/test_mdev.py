@@ -112,7 +112,9 @@ def test_failure_of_the_hosts_own_steps_leaves_nothing(
     assert host.audit() == before
 
 
-def test_folder_that_is_not_there_is_a_typed_error_and_leaves_nothing(occupied: tuple[Host, Audit], tmp_path: Path) -> None:
+def test_folder_that_is_not_there_is_a_typed_error_and_leaves_nothing(
+    occupied: tuple[Host, Audit], tmp_path: Path
+) -> None:
     host, before = occupied
 
     with pytest.raises(DeviceError, match="cannot serve on"):
@@ -132,7 +134,9 @@ def test_socket_path_that_is_taken_is_a_typed_error_and_stays(occupied: tuple[Ho
 
 
 @pytest.mark.parametrize("vectors", [0, -1, MAX_VECTORS + 1])
-def test_number_of_vectors_out_of_range_is_a_typed_error(occupied: tuple[Host, Audit], tmp_path: Path, vectors: int) -> None:
+def test_number_of_vectors_out_of_range_is_a_typed_error(
+    occupied: tuple[Host, Audit], tmp_path: Path, vectors: int
+) -> None:
     host, before = occupied
 
     with pytest.raises(HostError, match="1 to 255"):

@@ -425,3 +425,15 @@ def test_two_changes_anywhere_are_never_isolated(data: st.DataObject) -> None:
     verdict = judge(merged)
 
     assert verdict.kind is not VerdictKind.ISOLATED or not independent
+
+
+def test_connection_that_sent_more_than_the_ledger_knows_is_not_proven() -> None:
+    """Of two messages to one vector the guest may count one: the count of what was sent shows the other."""
+    verdict = judge(replace(GOOD, sent={0: (10, 11)}))
+
+    assert verdict.kind is VerdictKind.NOT_PROVEN
+    assert "its connection 11" in verdict.reason
+
+
+def test_connection_that_joined_interrupts_is_no_contradiction() -> None:
+    assert judge(replace(GOOD, sent={0: (10, 9), 1: (3, 3)})).kind is VerdictKind.ISOLATED
