@@ -378,6 +378,7 @@ ONE_CHANGE = {
     "after left out": changed("resources_after", without, st.sampled_from(["slots", "fds"])),
     "counted before only": changed("resources_before", put, st.just("pasids"), st.integers(0, 9)),
     "counted after only": changed("resources_after", put, st.just("pasids"), st.integers(0, 9)),
+    "connection sent more": changed("sent", put, GUESTS, st.tuples(st.integers(0, 9), st.integers(10, 99))),
     "guest crashed": changed("crashed", put, GUESTS, st.text()),
     "interrupted": changed("interrupted", lambda _, why: why, st.text()),
     "partial": changed("partial", lambda _, why: why, st.text()),
