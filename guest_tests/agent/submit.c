@@ -87,6 +87,9 @@ static bool arrived(struct agent *agent, struct watch *watch)
     return (interrupted || !watch->count) && (status || !watch->needs_completion);
 }
 
+/* Completion status of a descriptor whose interrupt handle was refused: no interrupt follows it (DSA specification 5.4). */
+enum { STATUS_HANDLE_REFUSED = 0x19 };
+
 static enum agent_item_result missing(const struct watch *watch)
 {
     return watch->needs_completion && !watch->item->status ? AGENT_ITEM_NO_COMPLETION : AGENT_ITEM_NO_INTERRUPT;
@@ -104,7 +107,7 @@ static enum agent_item_result await(struct agent *agent, struct submission *job,
     while (!arrived(agent, watch)) {
         if (gone(agent, job))
             result = AGENT_ITEM_GONE;
-        else if (!wait_more(agent, &wait))
+        else if (watch->item->status == STATUS_HANDLE_REFUSED || !wait_more(agent, &wait))
             result = missing(watch);
         if (result != AGENT_ITEM_DONE)
             break;
