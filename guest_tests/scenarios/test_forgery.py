@@ -61,6 +61,9 @@ async def test_released_handle_is_refused_until_it_is_requested_again(rig: Rig) 
 
     async with rig.silence("released handle", among=[member, neighbour]):
         released = await member.link.command(0, _RELEASE_HANDLE | handle)
+        await neighbour.link.command(
+            0, _REQUEST_HANDLE | handle
+        )  # an index of its own table, if any: not another's entry
         refused = await rig.attempt_handles(member, [handle]) + await rig.attempt_handles(neighbour, [handle])
         requested = await member.link.command(0, _REQUEST_HANDLE | vector)
         await rig.fire(member, [vector])

@@ -12,7 +12,7 @@ from guest_tests.rig import PORTAL, Rig, assert_refused
 CYCLES = 3
 _MOVE_BYTES = 1 << 20
 _GENCTRL = 0x88
-_ENABLE_DEVICE, _RESET_DEVICE, _ENABLE_WQ, _REQUEST_HANDLE = 1 << 20, 5 << 20, 6 << 20, 13 << 20
+_ENABLE_DEVICE, _RESET_DEVICE, _ENABLE_WQ, _DISABLE_WQ, _REQUEST_HANDLE = 1 << 20, 5 << 20, 6 << 20, 7 << 20, 13 << 20
 
 
 async def test_entries_of_an_unplugged_neighbour_serve_only_their_new_owner(rig: Rig) -> None:
@@ -121,3 +121,23 @@ async def test_device_that_its_guest_has_reset_fires_nothing_until_it_is_set_up_
     assert_refused(refused + stolen)
     assert after == before
     assert requested == [handle << 8 for handle in handles]
+
+
+async def test_disabled_work_queue_takes_nothing(rig: Rig) -> None:
+    """Stores to the portal of a disabled queue are ignored (9.3), the guest's own and valid handles notwithstanding."""
+    member = rig.random.choice(rig.members)
+    fires = [
+        Item(firing_noop(member.link.completion_address(0), handle), wait_completion=False)
+        for handle in member.device.handles
+    ]
+
+    async with rig.silence("disabled queue"):
+        disabled = await member.link.command(SLOT, _DISABLE_WQ | 1)
+        before = rig.record.counts(member)
+        await member.link.submit(SLOT, fires, portal=PORTAL)
+        enabled = await member.link.command(SLOT, _ENABLE_WQ)
+        await rig.attempt(member, [descriptor(Opcode.NOOP)])
+        after = rig.record.counts(member)
+
+    assert (disabled, enabled) == (0, 0)
+    assert after == before
