@@ -92,12 +92,22 @@ enum command_error idxd_wq_start(struct idxd *idxd, uint32_t wq, enum wq_command
 /* The same, waiting for it. Not from an engine. */
 enum command_error idxd_wq_command(struct idxd *idxd, uint32_t wq, enum wq_command command);
 
-/* ---- engines ---- */
+/*
+ * Bus Master Enable was cleared while the device was not disabled (5.7): it enters the Halt state, drops what is queued and
+ * begun without records or interrupts, and reports 0x51. When it returns, no descriptor writes or signals any more. Reset
+ * Device ends the state. Nothing, if the device is disabled or halted. Not from an engine.
+ */
+void idxd_halt(struct idxd *idxd);
 
-/* Takes one descriptor by round robin from the work queues and processes it. False: there was none. */
-bool idxd_engine_step(struct idxd *idxd);
-/* An engine's life: processes until idxd_stop_engines; sleeps while there is no work. Call it in a thread of its own. */
-void idxd_engine_run(struct idxd *idxd);
+/* ---- engines 0 .. num_engines - 1 ---- */
+
+/*
+ * One turn of an engine: a descriptor of a work queue of its group, or, of a Batch, as many members as a turn may have. False:
+ * there was nothing to do. One thread at a time for each engine.
+ */
+bool idxd_engine_step(struct idxd *idxd, uint32_t engine);
+/* An engine's life: turns until idxd_stop_engines; sleeps while there is no work. Call it in a thread of its own. */
+void idxd_engine_run(struct idxd *idxd, uint32_t engine);
 void idxd_stop_engines(struct idxd *idxd);
 
 #ifdef VDSA_PLANTED_FAULTS

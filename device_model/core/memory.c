@@ -2,6 +2,16 @@
 
 #include "idxd_internal.h"
 
+void memory_enter(struct memory *memory, struct idxd *idxd, bool pasid_enable, uint32_t pasid, uint8_t *scratch)
+{
+	*memory = (struct memory){ .idxd = idxd, .pasid_enable = pasid_enable, .pasid = pasid, .scratch = scratch };
+}
+
+void memory_leave(struct memory *memory)
+{
+	(void)memory;
+}
+
 static size_t until_wrap(uint64_t iova, size_t len)
 {
 	const uint64_t last = UINT64_MAX - iova; /* offset of the last byte there is */

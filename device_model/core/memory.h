@@ -36,6 +36,10 @@ struct view {
 	unsigned slot;  /* which part of the scratch space it may use: below MEMORY_VIEWS, another for each view that is open */
 };
 
+/* From memory_enter to memory_leave: the time of a turn, without an interrupt or a report of an error in it. */
+void memory_enter(struct memory *memory, struct idxd *idxd, bool pasid_enable, uint32_t pasid, uint8_t *scratch);
+void memory_leave(struct memory *memory);
+
 /* ---- small things: copied ---- */
 
 /* *done (may be NULL): bytes moved before a fault. No access wraps around 2^64: a fault there. */

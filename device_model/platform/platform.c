@@ -5,7 +5,15 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { MAX_WQS = 256 };
+enum { MAX_WQS = 256, MAX_ENGINES = 16 };
+
+struct platform;
+
+struct engine_thread {
+	struct platform *platform;
+	uint32_t index;
+	pthread_t thread;
+};
 
 struct owner_slot {
 	const struct wq_owner *owner;
@@ -16,8 +24,8 @@ struct platform {
 	struct idxd *idxd;
 	struct iommu *iommu;
 	struct ledger *ledger;
-	pthread_t engine;
-	bool engine_runs;
+	struct engine_thread engines[MAX_ENGINES];
+	uint32_t num_running;
 	pthread_mutex_t lock; /* owners */
 	pthread_cond_t left;
 	struct owner_slot owners[MAX_WQS];
@@ -90,20 +98,37 @@ int platform_set_wq_owner(struct platform *platform, uint32_t wq, const struct w
 
 static void *engine_main(void *arg)
 {
-	idxd_engine_run(arg);
+	const struct engine_thread *engine = arg;
+
+	idxd_engine_run(engine->platform->idxd, engine->index);
 	return NULL;
 }
 
+static void stop_engines(struct platform *platform)
+{
+	idxd_stop_engines(platform->idxd);
+	while (platform->num_running > 0)
+		pthread_join(platform->engines[--platform->num_running].thread, NULL);
+}
+
 /* With all signals blocked: they are for the threads of the program that uses this library. */
-static bool start_engine(struct platform *platform)
+static bool start_engines(struct platform *platform, uint32_t count)
 {
 	sigset_t all, before;
-	int error;
+	int error = 0;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&platform->engine, NULL, engine_main, platform->idxd);
+	for (uint32_t i = 0; i < count && error == 0; i++) {
+		struct engine_thread *engine = &platform->engines[i];
+
+		*engine = (struct engine_thread){ .platform = platform, .index = i };
+		error = pthread_create(&engine->thread, NULL, engine_main, engine);
+		platform->num_running += error == 0;
+	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error != 0)
+		stop_engines(platform);
 	return error == 0;
 }
 
@@ -117,7 +142,7 @@ static void free_parts(struct platform *platform)
 	free(platform);
 }
 
-struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engine)
+struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engines)
 {
 	struct platform *platform = calloc(1, sizeof(*platform));
 	const struct idxd_ports ports = {
@@ -146,9 +171,8 @@ struct platform *platform_create(const struct idxd_config *config, size_t ledger
 	}
 	if (!platform->iommu || !platform->idxd)
 		goto fail;
-	if (run_engine && !start_engine(platform))
+	if (run_engines && !start_engines(platform, config->num_engines))
 		goto fail;
-	platform->engine_runs = run_engine;
 	return platform;
 fail:
 	free_parts(platform);
@@ -157,10 +181,7 @@ fail:
 
 void platform_stop(struct platform *platform)
 {
-	idxd_stop_engines(platform->idxd);
-	if (platform->engine_runs)
-		pthread_join(platform->engine, NULL);
-	platform->engine_runs = false;
+	stop_engines(platform);
 }
 
 void platform_destroy(struct platform *platform)

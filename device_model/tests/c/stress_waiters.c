@@ -99,7 +99,7 @@ static void a_command_ends_only_after_those_before_it_have_been_told(void)
 	first.waiter = (struct wq_waiter){ .done = first_done };
 	CHECK_EQUAL(idxd_wq_start(idxd, 0, WQ_DRAIN, &first.waiter), CMDERR_NONE);
 	CHECK_EQUAL(first.calls, 0);
-	CHECK(idxd_engine_step(idxd));
+	CHECK(idxd_engine_step(idxd, 0));
 	CHECK_EQUAL(first.calls, 1);
 	CHECK_EQUAL(second.calls, 1);
 	CHECK_EQUAL(idxd_wq_state(idxd, 0), WQ_DISABLED);
@@ -123,7 +123,7 @@ static void a_queue_that_others_still_wait_for_cannot_be_enabled(void)
 	second.waiter = first.waiter;
 	CHECK_EQUAL(idxd_wq_start(idxd, 0, WQ_DISABLE, &first.waiter), CMDERR_NONE);
 	CHECK_EQUAL(idxd_wq_start(idxd, 0, WQ_DISABLE, &second.waiter), CMDERR_NONE);
-	CHECK(idxd_engine_step(idxd));
+	CHECK(idxd_engine_step(idxd, 0));
 	CHECK_EQUAL(first.calls, 2);
 	CHECK_EQUAL(idxd_wq_state(idxd, 0), WQ_ENABLED);
 	end(ledger);
@@ -146,12 +146,12 @@ static void a_drain_ends_with_what_was_queued_before_it(void)
 	submit_noop();
 	second.waiter = (struct wq_waiter){ .done = told, .ctx = &second };
 	CHECK_EQUAL(idxd_wq_start(idxd, 0, WQ_DRAIN, &second.waiter), CMDERR_NONE);
-	CHECK(idxd_engine_step(idxd));
+	CHECK(idxd_engine_step(idxd, 0));
 	CHECK_EQUAL(first.calls, 1);
 	CHECK_EQUAL(second.calls, 0);
-	CHECK(idxd_engine_step(idxd));
+	CHECK(idxd_engine_step(idxd, 0));
 	CHECK_EQUAL(second.calls, 1);
-	CHECK(!idxd_engine_step(idxd));
+	CHECK(!idxd_engine_step(idxd, 0));
 	end(ledger);
 }
 
