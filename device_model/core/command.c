@@ -11,7 +11,7 @@ static void finish(struct idxd *idxd, enum command_error error, uint16_t result)
 /* Every queue that the command covers is quiet: what is left of it, then its end. Lock held; given up while the IMS is wiped. */
 static void queues_quiet(struct idxd *idxd)
 {
-	if (idxd->cmd_code == CMD_DISABLE_DEVICE)
+	if (idxd->cmd_code == CMD_DISABLE_DEVICE && idxd->state == DEVICE_DRAINING) /* not if it was halted in the meantime */
 		idxd->state = DEVICE_DISABLED;
 	if (idxd->cmd_code == CMD_RESET_DEVICE) {
 		/* The IMS is not among the exceptions of Reset Device (9.2.12): wiped for every owner. */
@@ -27,22 +27,26 @@ static void queues_quiet(struct idxd *idxd)
 
 static enum command_error check_device(const struct idxd *idxd)
 {
-	const struct group *group = &idxd->groups[0];
+	uint64_t engines = 0;
 	uint32_t sum = 0;
 
 	if (idxd->state != DEVICE_DISABLED)
 		return CMDERR_DEV_NOT_DISABLED;
+	for (uint32_t i = 0; i < idxd->config.num_groups; i++)
+		engines |= idxd->groups[i].engines;
 	for (uint32_t i = 0; i < idxd->config.num_wqs; i++) {
 		const bool sized = idxd->wqs[i].cfg[WQCFG_SIZE] != 0;
-		const bool grouped = group->wqs[i / 64] >> (i % 64) & 1;
+		unsigned groups = 0;
 
+		for (uint32_t j = 0; j < idxd->config.num_groups; j++)
+			groups += idxd->groups[j].wqs[i / 64] >> (i % 64) & 1;
 		sum += idxd->wqs[i].cfg[WQCFG_SIZE];
-		if (sized != grouped)
+		if (sized != groups)
 			return CMDERR_WQ_GROUP;
 	}
 	if (sum > idxd->config.total_wq_size)
 		return CMDERR_WQ_SIZE_SUM;
-	return (sum != 0) != (group->engines != 0) ? CMDERR_GROUP_CONFIG : CMDERR_NONE;
+	return (sum != 0) != (engines != 0) ? CMDERR_GROUP_CONFIG : CMDERR_NONE;
 }
 
 static enum command_error enable_device(struct idxd *idxd)
