@@ -98,8 +98,9 @@ static bool take_turn(struct turn *turn)
 	if (work->desc[7] == OP_BATCH && !turn->terms.iaa) {
 		ended = batch_run(turn);
 	} else {
-		const struct request request = request_parse(turn, work->desc, work->cause);
+		struct request request;
 
+		request_parse(turn, work->desc, work->cause, &request);
 		ended = execute(turn, &request) != STATUS_NONE;
 	}
 	turn_leave(turn);
