@@ -1,7 +1,7 @@
 /*
  * stress_threads.c - core, platform and virtual devices under all threads at once, for the sanitizers: guests that submit,
  * forge, mask, request and release handles, reset, attach and detach; the host that masks entries, takes bindings away and
- * gives them back, destroys devices and makes new ones over the same parts; the engine.
+ * gives them back, destroys devices and makes new ones over the same parts; the engines.
  *
  * The promises are checked where a message or a DMA arrives: each VM knows its own id, and has a flag for each thing that
  * must not arrive any more. A flag is set after the call that promises it has returned, and taken back before the call
@@ -16,6 +16,7 @@
 #include "../../vdev/vdev.h"
 #include "check.h"
 
+enum { LIST = 0x1000, MEMBERS = 8, ENGINES = 3 };
 enum { GUESTS = 4, VECTORS = 3, ENTRIES = 256, RAM = 0x10000, RAM_SIZE = 0x4000, PASID_BASE = 100 };
 enum { BAR0_CMD = 0xA0, TABLE_MSIX = 0x2000, TABLE_PERM = 0x800, PORTAL = 0x1000, HOST_IMS = 0x10000, HOST_WQCFG = 0x800 };
 /* What is tried with which vector. */
@@ -178,6 +179,25 @@ static void ims_open(unsigned index, unsigned vector, bool masked)
 	entry_write(entry(index, vector), 12, (uint32_t)(PASID_BASE + index) << 12 | 8 | masked);
 }
 
+/* Memory Moves with interrupts, the last by a handle of another guest. */
+static void lay_list(struct guest *guest)
+{
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		const uint32_t word = (DESC_F_CRAV | DESC_F_RCR | DESC_F_RCI) | (uint32_t)OP_MEMMOVE << 24, size = 64;
+		const uint64_t record = RAM + 0x3000 + 32 * i, source = RAM, destination = RAM + 0x2000 + 64 * i;
+		const unsigned owner = i == MEMBERS - 1 ? (guest->index + 1) % GUESTS : guest->index;
+		const uint16_t handle = (uint16_t)entry(owner, 1 + i % VECTORS);
+		uint8_t *desc = guest->vm->memory + LIST + 64 * i;
+
+		memcpy(desc + 4, &word, 4);
+		memcpy(desc + 8, &record, 8);
+		memcpy(desc + 16, &source, 8);
+		memcpy(desc + 24, &destination, 8);
+		memcpy(desc + 32, &size, 4);
+		memcpy(desc + 36, &handle, 2);
+	}
+}
+
 static void compose(struct guest *guest)
 {
 	const struct vdev_config config = {
@@ -196,6 +216,7 @@ static void compose(struct guest *guest)
 	guest->vm = calloc(1, sizeof(*guest->vm));
 	CHECK(guest->vm);
 	guest->vm->id = config.id;
+	lay_list(guest);
 	guest->vdev = vdev_create(platform, &config, vectors, &error);
 	CHECK(guest->vdev);
 	CHECK_EQUAL(iommu_pasid_set(iommu, PASID_BASE + guest->index, vdev_target(guest->vdev)), 0);
@@ -276,11 +297,31 @@ static void set_up(struct guest *guest)
 		command(guest, CMD_REQUEST_INT_HANDLE, v);
 }
 
-/* A Memory Move with a record and an interrupt by any handle, mostly its own. */
+static void store(struct guest *guest, const uint8_t desc[64], uint32_t slot)
+{
+	CHECK_EQUAL(vdev_region_write(guest->vdev, VDEV_REGION_BAR2, PORTAL + (slot & 0x3F) * 64, desc, 64), 0);
+}
+
+/* The list that is in each VM's memory. */
+static void submit_batch(struct guest *guest, uint32_t random)
+{
+	const uint32_t word = (DESC_F_CRAV | DESC_F_RCR) | (uint32_t)OP_BATCH << 24, count = 2 + random % (MEMBERS - 1);
+	const uint64_t record = RAM + 0x3FE0, list = RAM + LIST;
+	uint8_t desc[64] = { 0 };
+
+	memcpy(desc + 4, &word, 4);
+	memcpy(desc + 8, &record, 8);
+	memcpy(desc + 16, &list, 8);
+	memcpy(desc + 32, &count, 4);
+	store(guest, desc, random >> 4);
+}
+
+/* A Memory Move with a record and an interrupt by any handle, mostly its own; or a batch. */
 static void submit(struct guest *guest)
 {
 	const uint32_t random = next(&guest->random);
 	const uint32_t own = entry(guest->index, 1 + random % VECTORS);
+	const bool batch = (random >> 12 & 7) == 0;
 	uint8_t desc[64] = { 0 };
 	const uint32_t word = (DESC_F_CRAV | DESC_F_RCR | DESC_F_RCI) | (uint32_t)OP_MEMMOVE << 24;
 	const uint64_t record = RAM + 0x3000 + 32 * (random >> 8 & 0x7F);
@@ -288,13 +329,17 @@ static void submit(struct guest *guest)
 	const uint32_t size = 512;
 	const uint16_t handle = (uint16_t)(random >> 28 == 0 ? random >> 16 & 0x3FF : own);
 
+	if (batch) {
+		submit_batch(guest, random);
+		return;
+	}
 	memcpy(desc + 4, &word, 4);
 	memcpy(desc + 8, &record, 8);
 	memcpy(desc + 16, &source, 8);
 	memcpy(desc + 24, &destination, 8);
 	memcpy(desc + 32, &size, 4);
 	memcpy(desc + 36, &handle, 2);
-	CHECK_EQUAL(vdev_region_write(guest->vdev, VDEV_REGION_BAR2, PORTAL + (random >> 4 & 0x3F) * 64, desc, 64), 0);
+	store(guest, desc, random >> 4);
 }
 
 static void toggle_mask(struct guest *guest)
@@ -509,7 +554,7 @@ static void bring_up(void)
 {
 	const struct idxd_config config = {
 		.num_wqs = GUESTS, .total_wq_size = 16 * GUESTS, .num_ims = ENTRIES, .max_xfer_log2 = 21, .max_batch_log2 = 5,
-		.num_groups = 1, .num_engines = 1,
+		.num_groups = 1, .num_engines = ENGINES,
 	};
 
 	platform = platform_create(&config, 1 << 18, true);
@@ -519,7 +564,7 @@ static void bring_up(void)
 	for (unsigned i = 0; i < GUESTS; i++)
 		idxd_bar0_write(idxd, HOST_WQCFG + 32 * i, 4, 16);
 	idxd_bar0_write(idxd, 0x600, 8, (1u << GUESTS) - 1);
-	idxd_bar0_write(idxd, 0x620, 8, 1);
+	idxd_bar0_write(idxd, 0x620, 8, (1u << ENGINES) - 1);
 	idxd_bar0_write(idxd, BAR0_CMD, 4, CMD_ENABLE_DEVICE << 20);
 	CHECK_EQUAL(idxd_bar0_read(idxd, 0xA8, 4), 0);
 }
