@@ -105,8 +105,9 @@ enum { SWERR_CMD_ACTIVE = 0x52, SWERR_DWQ_FULL = 0x53 };
 
 /* ---- tables ---- */
 
-/* MSI-X permissions (9.2.21): 8 bytes an entry, 4 of them used */
-enum { MSIXPERM_STRIDE = 8, MSIXPERM_IGNORE = 1u << 2, MSIXPERM_WRITABLE = 0xFFFFF00Cu };
+/* MSI-X permissions (9.2.22): 8 bytes an entry, 4 of them used */
+enum { MSIXPERM_STRIDE = 8, MSIXPERM_IGNORE = 1u << 2, MSIXPERM_PASID_EN = 1u << 3, MSIXPERM_WRITABLE = 0xFFFFF00Cu };
+#define MSIXPERM_PASID(perm) ((perm) >> 12)
 /* GRPCFG (9.2.23) */
 enum { GRPCFG_STRIDE = 64, GRPCFG_WQ_WORDS = 4, GRPCFG_ENGINES = 32, GRPCFG_FLAGS = 40 };
 
