@@ -85,15 +85,9 @@ static uint8_t validate(const struct request *request, const struct operation *o
 	return operation->check ? operation->check(request) : STATUS_NONE;
 }
 
-static struct outcome operate(struct idxd *idxd, const struct request *request)
+static struct outcome operate(struct memory *memory, const struct request *request)
 {
 	const struct operation *operation = operation_find(request->opcode);
-	struct memory memory = {
-		.idxd = idxd,
-		.pasid_enable = request->terms.pasid_enable,
-		.pasid = request->terms.pasid,
-		.scratch = idxd->scratch,
-	};
 	struct outcome outcome = { .status = STATUS_NONE };
 
 	outcome.status = validate(request, operation, &outcome);
@@ -101,7 +95,7 @@ static struct outcome operate(struct idxd *idxd, const struct request *request)
 		return outcome;
 	outcome.status = STATUS_SUCCESS;
 	if (operation->run)
-		operation->run(&memory, request, &outcome);
+		operation->run(memory, request, &outcome);
 	return outcome;
 }
 
@@ -129,30 +123,25 @@ static void report_error(struct idxd *idxd, const struct request *request, uint8
 	registers_error(idxd, request->wq, swerror);
 }
 
-/* The record without its status first, the status byte last (8.2): a reader that sees a status sees the rest. */
-static bool write_record(struct idxd *idxd, const struct request *request, const struct outcome *outcome)
+/* The word with the status comes last (8.2): a reader that sees a status sees the rest. */
+static bool write_record(struct memory *memory, const struct request *request, const struct outcome *outcome)
 {
-	const struct idxd_ports *ports = &idxd->ports;
-	uint8_t record[CR_SIZE] = { 0 };
-	size_t done = 0;
+	uint8_t record[CR_SIZE] = { outcome->status };
 
 	record[1] = outcome->result;
 	memcpy(record + 4, &outcome->bytes_completed, 4);
 	memcpy(record + 8, &outcome->fault_address, 8);
 	memcpy(record + 16, outcome->tail, sizeof(outcome->tail));
-	if (ports->dma_write(ports->ctx, request->terms.pasid_enable, request->terms.pasid, request->cr_address + 1, record + 1,
-			     CR_SIZE - 1, &done) != DMA_OK)
-		return false;
-	return ports->dma_write(ports->ctx, request->terms.pasid_enable, request->terms.pasid, request->cr_address, &outcome->status, 1,
-				&done) == DMA_OK;
+	return memory_write(memory, request->cr_address, record, CR_SIZE, NULL) == DMA_OK;
 }
 
 /*
  * 5.8.1: to the record if there is one, else to SWERROR. Returns the status that it came to: the outcome's, or that the record
  * could not be written and the descriptor was discarded.
  */
-static uint8_t complete(struct idxd *idxd, const struct request *request, const struct outcome *outcome)
+static uint8_t complete(struct memory *memory, const struct request *request, const struct outcome *outcome)
 {
+	struct idxd *const idxd = memory->idxd;
 	const bool success = outcome->status == STATUS_SUCCESS;
 
 	if (!(request->flags & DESC_F_CRAV)) {
@@ -160,7 +149,7 @@ static uint8_t complete(struct idxd *idxd, const struct request *request, const 
 			report_error(idxd, request, outcome->status, outcome->fault_address, (uint32_t)field(outcome->tail, 0, 4));
 		return outcome->status;
 	}
-	if ((success && !(request->flags & DESC_F_RCR)) || write_record(idxd, request, outcome))
+	if ((success && !(request->flags & DESC_F_RCR)) || write_record(memory, request, outcome))
 		return outcome->status;
 	report_error(idxd, request, STATUS_CR_FAULT, request->cr_address, 0);
 	return STATUS_CR_FAULT;
@@ -195,36 +184,49 @@ static enum refusal check_handle(struct idxd *idxd, const struct request *reques
 	return ims_check(idxd->ims, &request->witness, request->terms.pasid_enable);
 }
 
-static void refuse(struct idxd *idxd, const struct request *request)
+static void refuse(struct memory *memory, const struct request *request)
 {
 	const struct outcome outcome = { .status = STATUS_HANDLE };
 
-	note_completed(idxd, request, complete(idxd, request, &outcome));
+	note_completed(memory->idxd, request, complete(memory, request, &outcome));
+}
+
+/* False: it ends without an interrupt. */
+static bool execute_in(struct memory *memory, const struct request *request)
+{
+	struct idxd *const idxd = memory->idxd;
+	const bool late_check = FAULT(idxd->planted, FAULT_CHECK_AFTER_EXECUTION);
+	struct outcome outcome;
+	uint8_t status;
+
+	if (!late_check && check_handle(idxd, request) != REFUSAL_NONE) {
+		refuse(memory, request);
+		return false;
+	}
+	outcome = operate(memory, request);
+	if (late_check && check_handle(idxd, request) != REFUSAL_NONE) {
+		refuse(memory, request);
+		return false;
+	}
+	status = complete(memory, request, &outcome);
+	note_completed(idxd, request, status);
+	return status != STATUS_CR_FAULT && (request->flags & DESC_F_RCI);
 }
 
 void execute(struct idxd *idxd, const struct work *work, uint32_t wq, const struct wq_terms *terms)
 {
 	const struct request request = parse(work, wq, terms);
-	const bool late_check = FAULT(idxd->planted, FAULT_CHECK_AFTER_EXECUTION);
-	struct outcome outcome;
-	uint8_t status;
+	struct memory memory;
+	bool interrupt;
 
 	if ((request.flags & DESC_F_CRAV) && request.cr_address % CR_ALIGN != 0) {
 		note_completed(idxd, &request, STATUS_CR_ALIGN);
 		report_error(idxd, &request, STATUS_CR_ALIGN, request.cr_address, 0);
 		return;
 	}
-	if (!late_check && check_handle(idxd, &request) != REFUSAL_NONE) {
-		refuse(idxd, &request);
-		return;
-	}
-	outcome = operate(idxd, &request);
-	if (late_check && check_handle(idxd, &request) != REFUSAL_NONE) {
-		refuse(idxd, &request);
-		return;
-	}
-	status = complete(idxd, &request, &outcome);
-	note_completed(idxd, &request, status);
-	if (status != STATUS_CR_FAULT && (request.flags & DESC_F_RCI))
+	memory_enter(&memory, idxd, terms->pasid_enable, terms->pasid, idxd->scratch);
+	interrupt = execute_in(&memory, &request);
+	memory_leave(&memory);
+	if (interrupt)
 		ims_raise(idxd->ims, request.handle, &request.witness);
 }

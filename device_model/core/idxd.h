@@ -38,11 +38,10 @@ struct idxd_config {
 struct idxd_ports {
 	void *ctx;
 	void (*message)(void *ctx, const struct interrupt_message *message);
-	/* Memory of the address space `pasid`, or with pasid_enable false of the device's own. *done: bytes moved. */
-	enum dma_result (*dma_read)(void *ctx, bool pasid_enable, uint32_t pasid, uint64_t iova, void *buf, size_t len,
-				    size_t *done);
-	enum dma_result (*dma_write)(void *ctx, bool pasid_enable, uint32_t pasid, uint64_t iova, const void *buf,
-				     size_t len, size_t *done);
+	/* Into the address space `pasid`, or with pasid_enable false the device's own; see dma.h for what that means. False:
+	 * nothing is there, every access is a fault. True: dma_leave must follow, on the same thread. */
+	bool (*dma_enter)(void *ctx, bool pasid_enable, uint32_t pasid, struct dma_space *space);
+	void (*dma_leave)(void *ctx, struct dma_space *space);
 	/* An error that has no completion record to go to, in the format of SWERROR (9.2.16). */
 	void (*error)(void *ctx, uint32_t wq, const uint64_t swerror[4]);
 };

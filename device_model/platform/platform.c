@@ -33,22 +33,18 @@ static void on_message(void *ctx, const struct interrupt_message *message)
 }
 
 /* Without PASID the request is in the host's own address space, where no virtual machine has memory. */
-static enum dma_result on_dma_read(void *ctx, bool pasid_enable, uint32_t pasid, uint64_t iova, void *buf, size_t len,
-				   size_t *done)
+static bool on_dma_enter(void *ctx, bool pasid_enable, uint32_t pasid, struct dma_space *space)
 {
 	struct platform *platform = ctx;
 
-	*done = 0;
-	return pasid_enable ? iommu_dma_read(platform->iommu, pasid, iova, buf, len, done) : DMA_FAULT;
+	return pasid_enable && iommu_dma_enter(platform->iommu, pasid, space);
 }
 
-static enum dma_result on_dma_write(void *ctx, bool pasid_enable, uint32_t pasid, uint64_t iova, const void *buf,
-				    size_t len, size_t *done)
+static void on_dma_leave(void *ctx, struct dma_space *space)
 {
 	struct platform *platform = ctx;
 
-	*done = 0;
-	return pasid_enable ? iommu_dma_write(platform->iommu, pasid, iova, buf, len, done) : DMA_FAULT;
+	iommu_dma_leave(platform->iommu, space);
 }
 
 static void on_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
@@ -123,8 +119,8 @@ struct platform *platform_create(const struct idxd_config *config, size_t ledger
 	const struct idxd_ports ports = {
 		.ctx = platform,
 		.message = on_message,
-		.dma_read = on_dma_read,
-		.dma_write = on_dma_write,
+		.dma_enter = on_dma_enter,
+		.dma_leave = on_dma_leave,
 		.error = on_error,
 	};
 

@@ -19,18 +19,10 @@ static void no_message(void *ctx, const struct interrupt_message *message)
 	(void)message;
 }
 
-static enum dma_result no_read(void *ctx, bool enable, uint32_t pasid, uint64_t iova, void *buf, size_t len, size_t *done)
+static bool no_memory(void *ctx, bool enable, uint32_t pasid, struct dma_space *space)
 {
-	(void)ctx, (void)enable, (void)pasid, (void)iova, (void)buf, (void)len;
-	*done = 0;
-	return DMA_FAULT;
-}
-
-static enum dma_result no_write(void *ctx, bool enable, uint32_t pasid, uint64_t iova, const void *buf, size_t len, size_t *done)
-{
-	(void)ctx, (void)enable, (void)pasid, (void)iova, (void)buf, (void)len;
-	*done = 0;
-	return DMA_FAULT;
+	(void)ctx, (void)enable, (void)pasid, (void)space;
+	return false;
 }
 
 static void no_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
@@ -41,7 +33,7 @@ static void no_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
 static struct ledger *bring_up(void)
 {
 	const struct idxd_config config = { .num_wqs = 1, .total_wq_size = 8, .num_ims = 256, .max_xfer_log2 = 21, .max_batch_log2 = 5, .num_groups = 1, .num_engines = 1 };
-	const struct idxd_ports ports = { .message = no_message, .dma_read = no_read, .dma_write = no_write, .error = no_error };
+	const struct idxd_ports ports = { .message = no_message, .dma_enter = no_memory, .error = no_error };
 	struct ledger *ledger = ledger_create(64);
 
 	CHECK(ledger);
