@@ -48,6 +48,7 @@ static uint32_t find_invalid_flags(const struct request *request, const struct o
 {
 	uint32_t invalid = request->flags & ~(DESC_F_ALL | operation->flags);
 
+	invalid |= operation_wrong_flags(operation, request);
 	if (!(request->flags & DESC_F_CRAV)) /* reserved without a record address (8.1.2) */
 		invalid |= request->flags & (DESC_F_RCR | DESC_F_CR_TC);
 	return invalid;

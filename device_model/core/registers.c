@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "idxd_internal.h"
+#include "operation.h"
 
 /* Where the tables are: the device says so in OFFSETS, in units of 0x100. */
 enum { TABLE_GRPCFG = 0x600, TABLE_WQCFG = 0x800, TABLE_IMS = 0x10000 };
@@ -58,6 +59,15 @@ static uint64_t cmdcap(void)
 	return 0x7FEull | 1ull << CMD_REQUEST_INT_HANDLE | 1ull << CMD_RELEASE_INT_HANDLE;
 }
 
+/* No operation beyond 63 is here: the other words of OPCAP are 0. */
+static uint64_t opcap(void)
+{
+	uint64_t words[4];
+
+	operation_capabilities(words);
+	return words[0];
+}
+
 static uint64_t read_fixed(const struct idxd *idxd, uint64_t offset)
 {
 	switch (offset) {
@@ -72,7 +82,7 @@ static uint64_t read_fixed(const struct idxd *idxd, uint64_t offset)
 	case REG_ENGCAP:
 		return idxd->config.num_engines;
 	case REG_OPCAP:
-		return 1ull << OP_NOOP | 1ull << OP_MEMMOVE;
+		return opcap();
 	case REG_OFFSETS:
 		return TABLE_GRPCFG / 0x100 | (uint64_t)TABLE_WQCFG / 0x100 << 16 | (uint64_t)TABLE_IMS / 0x100 << 48;
 	case REG_GENCFG:
