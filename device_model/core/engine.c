@@ -132,6 +132,7 @@ static bool step_locked(struct idxd *idxd, struct engine *engine)
 		.max_batch_log2 = WQCFG_LIMITS_BATCH(limits),
 		.iaa = idxd->config.kind == IDXD_IAA,
 	};
+	wqcfg_operations(idxd, turn.index, turn.terms.operations);
 	pthread_mutex_unlock(&idxd->lock);
 	ended = take_turn(&turn);
 	pthread_mutex_lock(&idxd->lock);

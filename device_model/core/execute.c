@@ -40,14 +40,14 @@ void request_parse(const struct turn *turn, const uint8_t raw[PORTAL_DESC], uint
 
 /* ---- validation: no effect of any kind ---- */
 
-/* Batch and Drain are no operations inside a batch; IAA has none of DSA's but these two (5.4). */
+/* Batch and Drain are no operations inside a batch; a work queue may be limited to some (5.4). */
 static const struct operation *find_operation(const struct request *request)
 {
 	const uint8_t opcode = request->opcode;
 
 	if (request->in_batch && (opcode == OP_BATCH || opcode == OP_DRAIN))
 		return NULL;
-	if (request->terms.iaa && opcode != OP_NOOP && opcode != OP_DRAIN)
+	if (!(request->terms.operations[opcode / 64] >> (opcode % 64) & 1))
 		return NULL;
 	return operation_find(opcode);
 }
@@ -59,7 +59,7 @@ static uint32_t find_invalid_flags(const struct request *request, const struct o
 
 	if (!(request->flags & DESC_F_CRAV)) /* reserved without a record address (8.1.3) */
 		invalid |= request->flags & (DESC_F_RCR | DESC_F_CR_TC);
-	return operation->invalid_flags ? invalid | operation->invalid_flags(request) : invalid;
+	return invalid | operation_wrong_flags(operation, request);
 }
 
 static bool reserved_fields_are_zero(const struct request *request, const struct operation *operation)

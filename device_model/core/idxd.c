@@ -11,12 +11,13 @@ static bool config_ok(const struct idxd_config *config)
 	       config->total_wq_size <= 0xFFFF && config->max_xfer_log2 >= 12 && config->max_xfer_log2 <= 31 &&
 	       config->max_batch_log2 >= 1 && config->max_batch_log2 <= 10 && config->num_groups >= 1 &&
 	       config->num_groups <= 16 && config->num_engines >= 1 && config->num_engines <= 16 &&
-	       config->num_msix == 0 && (config->kind == IDXD_DSA || config->kind == IDXD_IAA);
+	       config->num_msix <= MSIX_MAX_VECTORS && config->kind <= IDXD_IAA && config->features <= IDXD_ALL_FEATURES;
 }
 
 static void free_parts(struct idxd *idxd)
 {
 	ims_destroy(idxd->ims);
+	msix_destroy(idxd->msix);
 	free(idxd->wqs);
 	free(idxd->storage);
 	free(idxd->cmd_waiters);
@@ -43,8 +44,10 @@ struct idxd *idxd_create(const struct idxd_config *config, const struct idxd_por
 	idxd->cmd_waiters = calloc(config->num_wqs, sizeof(*idxd->cmd_waiters));
 	idxd->groups = calloc(config->num_groups, sizeof(*idxd->groups));
 	idxd->arbiters = calloc(config->num_groups, sizeof(*idxd->arbiters));
-	idxd->ims = ims_create(config->num_ims, &sink, ledger);
-	if (!idxd->wqs || !idxd->storage || !idxd->cmd_waiters || !idxd->groups || !idxd->arbiters || !idxd->ims)
+	if (config->num_ims > 0)
+		idxd->ims = ims_create(config->num_ims, &sink, ledger);
+	if (!idxd->wqs || !idxd->storage || !idxd->cmd_waiters || !idxd->groups || !idxd->arbiters ||
+	    (config->num_ims > 0 && !idxd->ims))
 		goto fail;
 	if (pthread_mutex_init(&idxd->lock, NULL) != 0)
 		goto fail;
@@ -54,7 +57,11 @@ struct idxd *idxd_create(const struct idxd_config *config, const struct idxd_por
 	}
 	for (uint32_t i = 0; i < config->num_wqs; i++)
 		idxd->wqs[i].group = NO_GROUP;
-	registers_reset(idxd);
+	if (!function_create(idxd)) {
+		engines_destroy(idxd);
+		pthread_mutex_destroy(&idxd->lock);
+		goto fail;
+	}
 	return idxd;
 fail:
 	free_parts(idxd);
@@ -65,6 +72,7 @@ void idxd_destroy(struct idxd *idxd)
 {
 	if (!idxd)
 		return;
+	function_destroy(idxd);
 	engines_destroy(idxd);
 	pthread_mutex_destroy(&idxd->lock);
 	free_parts(idxd);
@@ -81,6 +89,9 @@ void idxd_plant_fault(struct idxd *idxd, enum planted_fault fault)
 	pthread_mutex_lock(&idxd->lock);
 	idxd->planted = fault;
 	pthread_mutex_unlock(&idxd->lock);
-	ims_plant_fault(idxd->ims, fault);
+	if (idxd->ims)
+		ims_plant_fault(idxd->ims, fault);
+	if (idxd->msix)
+		msix_plant_fault(idxd->msix, fault);
 }
 #endif

@@ -54,15 +54,19 @@ static uint64_t now_ns(void)
 
 void ledger_write_all(struct ledger *ledger, const struct ledger_record *records, size_t count)
 {
-	const uint64_t now = records[0].time_ns ? records[0].time_ns : now_ns();
+	uint64_t now = 0; /* asked for once, and only if a record has no time of its own */
 
+	for (size_t i = 0; i < count && now == 0; i++)
+		if (records[i].time_ns == 0)
+			now = now_ns();
 	pthread_mutex_lock(&ledger->lock);
 	for (size_t i = 0; i < count; i++) {
 		struct ledger_record *slot = &ledger->ring[ledger->written & (ledger->capacity - 1)];
 
 		*slot = records[i];
 		slot->seq = ledger->written++;
-		slot->time_ns = now;
+		if (slot->time_ns == 0)
+			slot->time_ns = now;
 	}
 	pthread_mutex_unlock(&ledger->lock);
 }

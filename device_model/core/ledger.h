@@ -85,7 +85,7 @@ void ledger_destroy(struct ledger *ledger);
 /* Appends a copy of *record with seq filled in, and time_ns if it is 0. Thread-safe; never blocks on a reader. */
 void ledger_write(struct ledger *ledger, const struct ledger_record *record);
 
-/* The same for count > 0 records, in this order, all with the time of the first: cheaper. */
+/* The same for several, in this order, with one time for all of them: cheaper. */
 void ledger_write_all(struct ledger *ledger, const struct ledger_record *records, size_t count);
 
 /* Takes up to max records in order. *lost is increased by the number overwritten before they could be read. */

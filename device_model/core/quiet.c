@@ -1,9 +1,7 @@
 /*
- * quiet.c - the commands after which a work queue is quiet: drain, abort, disable, reset; and the halt of the device
- * (DSA specification 3.15, 5.7).
+ * quiet.c - the commands after which a work queue is quiet: drain, abort, disable, reset
+ * (DSA specification 3.15).
  */
-#include <string.h>
-
 #include "idxd_internal.h"
 
 /* True: nothing up to `upto` is queued or in an engine's hands any more. */
@@ -93,15 +91,6 @@ static void drop_all(struct idxd *idxd, uint32_t index)
 	arbiter_update(idxd, index);
 }
 
-/* Reset WQ: WQCFG to its reset values except the size (9.2.12). */
-static void reset_cfg(struct wq *wq)
-{
-	const uint32_t size = wq->cfg[WQCFG_SIZE];
-
-	memset(wq->cfg, 0, sizeof(wq->cfg));
-	wq->cfg[WQCFG_SIZE] = size;
-}
-
 enum command_error idxd_wq_start(struct idxd *idxd, uint32_t index, enum wq_command command, struct wq_waiter *waiter)
 {
 	struct wq *wq;
@@ -121,7 +110,7 @@ enum command_error idxd_wq_start(struct idxd *idxd, uint32_t index, enum wq_comm
 	if (command != WQ_DRAIN && command != WQ_DISABLE)
 		drop_all(idxd, index);
 	if (command == WQ_RESET)
-		reset_cfg(wq);
+		wqcfg_reset(idxd, index);
 	waiter->next = wq->waiters;
 	wq->waiters = waiter;
 	tell_ready(idxd, wq);
@@ -160,25 +149,4 @@ enum command_error idxd_wq_command(struct idxd *idxd, uint32_t index, enum wq_co
 	pthread_cond_destroy(&wait.cond);
 	pthread_mutex_destroy(&wait.lock);
 	return error;
-}
-
-/* ---- halt (5.7) ---- */
-
-void idxd_halt(struct idxd *idxd)
-{
-	const uint64_t swerror[4] = { SWERROR_VALID | (uint64_t)SWERR_PCI_CONFIG << 8 };
-	bool running;
-
-	pthread_mutex_lock(&idxd->lock);
-	running = idxd->state == DEVICE_ENABLED || idxd->state == DEVICE_DRAINING;
-	if (running)
-		idxd->state = DEVICE_HALTED;
-	if (running && (idxd->genctrl & GENCTRL_HALT_INT))
-		idxd->intcause |= INTCAUSE_HALT;
-	pthread_mutex_unlock(&idxd->lock);
-	if (!running)
-		return;
-	for (uint32_t i = 0; i < idxd->config.num_wqs; i++)
-		(void)idxd_wq_command(idxd, i, WQ_ABORT); /* a queue that is disabled is quiet */
-	registers_error(idxd, UINT32_MAX, swerror);
 }
