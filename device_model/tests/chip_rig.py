@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from device_model.device import DeviceConfig, Feature
+from device_model.device import DeviceConfig
 from device_model.ledger import NO_ENTRY, Kind, LedgerRecord
 from device_model.tests.core_rig import CMD, CMDSTATUS, NOOP, RCI, SWERROR, Cmd, SwError, descriptor, make_device
 
@@ -24,7 +24,7 @@ LIMITS = 21 | 5 << 5
 class Chip:
     """A device with an MSI-X table; a bus master, MSI-X on and all vectors unmasked unless `raw`. Use as a context manager."""
 
-    def __init__(self, *, raw: bool = False, features: Feature = Feature(0), **sizes: int) -> None:
+    def __init__(self, *, raw: bool = False, features: int = 0, **sizes: int) -> None:
         usual = {"num_wqs": 4, "total_wq_size": 64, "num_ims": 256, "num_groups": 2, "num_engines": 2, "num_msix": 5}
         self.config = DeviceConfig(features=features, **(usual | sizes))
         self.device = make_device(self.config)

@@ -1,4 +1,4 @@
-"""The physical device as a PCI function: MSI-X, bus mastering, Halt, and both resets (DSA specification 3.15, 5.7, 9.2, table 9-3)."""
+"""The device as a PCI function: MSI-X, bus mastering, Halt, both resets (DSA specification 3.15, 5.7, 9.2, table 9-3)."""
 
 from __future__ import annotations
 
