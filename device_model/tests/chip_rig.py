@@ -19,6 +19,8 @@ MODE = 1 | 1 << 4
 """WQCFG: dedicated, priority 1."""
 PASID_ENABLE = 1 << 28
 LIMITS = 21 | 5 << 5
+USER_INTERRUPTS = 1 << 12
+"""GENCFG: descriptors with a PASID may ask for interrupts."""
 
 
 class Chip:
@@ -76,7 +78,8 @@ class Chip:
             self.write(self.table + 16 * vector + 8, vector, 8)
 
     def configure(self, wqs: int = 1, *, mode: int = MODE, size: int = 16) -> None:
-        """The first `wqs` queues and engine 0 in group 0."""
+        """The first `wqs` queues and engine 0 in group 0; user-mode interrupts on."""
+        self.write(GENCFG, USER_INTERRUPTS)
         for number in range(wqs):
             self.write(self.wq(number), size)
             self.write(self.wq(number, 2), mode)

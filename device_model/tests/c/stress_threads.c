@@ -520,6 +520,7 @@ static void bring_up(void)
 		idxd_bar0_write(idxd, HOST_WQCFG + 32 * i, 4, 16);
 	idxd_bar0_write(idxd, 0x600, 8, (1u << GUESTS) - 1);
 	idxd_bar0_write(idxd, 0x620, 8, 1);
+	idxd_bar0_write(idxd, REG_GENCFG, 4, GENCFG_USER_INTERRUPTS);
 	idxd_bar0_write(idxd, BAR0_CMD, 4, CMD_ENABLE_DEVICE << 20);
 	CHECK_EQUAL(idxd_bar0_read(idxd, 0xA8, 4), 0);
 }
