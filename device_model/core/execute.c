@@ -62,7 +62,7 @@ static uint32_t find_invalid_flags(const struct request *request, const struct o
 		invalid |= request->flags & (DESC_F_RCR | DESC_F_CR_TC);
 	if (request->terms.no_interrupts)
 		invalid |= request->flags & DESC_F_RCI;
-	return operation->invalid_flags ? invalid | operation->invalid_flags(request) : invalid;
+	return invalid | operation_wrong_flags(operation, request);
 }
 
 static bool reserved_fields_are_zero(const struct request *request, const struct operation *operation)
