@@ -59,6 +59,8 @@ static uint32_t find_invalid_flags(const struct request *request, const struct o
 
 	if (!(request->flags & DESC_F_CRAV)) /* reserved without a record address (8.1.3) */
 		invalid |= request->flags & (DESC_F_RCR | DESC_F_CR_TC);
+	if (request->terms.no_interrupts)
+		invalid |= request->flags & DESC_F_RCI;
 	return invalid | operation_wrong_flags(operation, request);
 }
 

@@ -115,7 +115,6 @@ static void begin_flr(struct idxd *idxd)
 	while (idxd->resetting)
 		pthread_cond_wait(&idxd->settled, &idxd->lock);
 	idxd->resetting = true;
-	idxd->cmd_interrupt = false;
 	idxd->state = DEVICE_DRAINING;
 }
 

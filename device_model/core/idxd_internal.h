@@ -113,6 +113,8 @@ uint32_t wq_read_cfg(const struct idxd *idxd, uint32_t wq, unsigned dword);
 enum command_error wqcfg_check(const struct idxd *idxd, const struct wq *wq);
 /* The operations that a work queue takes. */
 void wqcfg_operations(const struct idxd *idxd, uint32_t wq, uint64_t operations[4]);
+/* Descriptors of this queue may not ask for completion interrupts: user mode, which GENCFG does not give them (9.2.8). */
+bool wqcfg_no_interrupts(const struct idxd *idxd, uint32_t wq);
 /* Reset WQ: initial values, but for the size (3.15). */
 void wqcfg_reset(struct idxd *idxd, uint32_t wq);
 /* GRPCFG and WQCFG to their initial values, all work queues Disabled. */

@@ -108,6 +108,12 @@ void wqcfg_operations(const struct idxd *idxd, uint32_t index, uint64_t operatio
 		operations[word] &= ~(removed[2 * word] | (uint64_t)removed[2 * word + 1] << 32);
 }
 
+/* There is no privileged mode: with a PASID, every descriptor is user mode. */
+bool wqcfg_no_interrupts(const struct idxd *idxd, uint32_t index)
+{
+	return (idxd->wqs[index].cfg[WQCFG_MODE] & WQCFG_MODE_PASID_EN) && !(idxd->gencfg & GENCFG_USER_INTERRUPTS);
+}
+
 /* ---- initial values ---- */
 
 void wqcfg_reset(struct idxd *idxd, uint32_t index)

@@ -129,6 +129,7 @@ static inline void rig_enable(struct rig *rig, uint32_t size)
 {
 	for (uint32_t i = 0; i < rig->num_wqs; i++)
 		idxd_bar0_write(rig->idxd, RIG_WQS + 32 * i, 4, size);
+	idxd_bar0_write(rig->idxd, REG_GENCFG, 4, GENCFG_USER_INTERRUPTS);
 	rig_command(rig, CMD_ENABLE_DEVICE, 0);
 	CHECK_EQUAL(idxd_bar0_read(rig->idxd, REG_CMDSTATUS, 4), 0);
 }

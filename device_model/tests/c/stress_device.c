@@ -22,6 +22,7 @@ static void bring_up(struct world *world)
 		idxd_bar0_write(world->idxd, HOST_WQCFG + 32 * i, 4, 16);
 	idxd_bar0_write(world->idxd, 0x600, 8, (1u << GUESTS) - 1);
 	idxd_bar0_write(world->idxd, 0x620, 8, (1u << ENGINES) - 1);
+	idxd_bar0_write(world->idxd, REG_GENCFG, 4, GENCFG_USER_INTERRUPTS);
 	idxd_bar0_write(world->idxd, BAR0_CMD, 4, CMD_ENABLE_DEVICE << 20);
 	CHECK_EQUAL(idxd_bar0_read(world->idxd, 0xA8, 4), 0);
 }

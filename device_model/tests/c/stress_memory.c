@@ -170,6 +170,7 @@ static void bring_up(void)
 		idxd_bar0_write(idxd, HOST_WQCFG + 32 * i, 4, WQ_SIZE);
 	idxd_bar0_write(idxd, 0x600, 8, (1u << GUESTS) - 1);
 	idxd_bar0_write(idxd, 0x620, 8, 1);
+	idxd_bar0_write(idxd, REG_GENCFG, 4, GENCFG_USER_INTERRUPTS);
 	idxd_bar0_write(idxd, REG_CMD, 4, CMD_ENABLE_DEVICE << 20);
 	CHECK_EQUAL(idxd_bar0_read(idxd, REG_CMDSTATUS, 4), 0);
 }
@@ -180,7 +181,7 @@ static void compose(struct guest *guest)
 	const struct vdev_config config = { .id = 1 + i, .wq = i, .num_vectors = 1, .wq_size = WQ_SIZE, .wq_mode = 1 };
 	int error;
 
-	idxd_bar0_write(idxd, HOST_WQCFG + 32 * i + 8, 4, 1 | (uint32_t)(PASID_BASE + i) << 8 | 1u << 28);
+	idxd_bar0_write(idxd, HOST_WQCFG + 32 * i + 8, 4, 1 | 1 << 4 | (uint32_t)(PASID_BASE + i) << 8 | 1u << 28);
 	idxd_bar0_write(idxd, HOST_WQCFG + 32 * i + 12, 4, 21 | 5 << 5);
 	CHECK_EQUAL(idxd_wq_enable(idxd, i), CMDERR_NONE);
 	guest->vdev = vdev_create(platform, &config, NULL, &error);
