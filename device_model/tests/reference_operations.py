@@ -25,13 +25,14 @@ class Fault(Exception):  # noqa: N818
         self.status, self.address = status, address
 
 
-@dataclass
 class Region:
     """Memory from address `start` on."""
 
-    start: int
-    data: bytearray = field(repr=False)
-    writable: bool = True
+    def __init__(self, start: int, data: bytearray, writable: bool = True) -> None:
+        self.start, self.data, self.writable = start, data, writable
+
+    def __repr__(self) -> str:
+        return f"Region({self.start:#x}, {len(self.data)} bytes, writable={self.writable})"
 
 
 @dataclass
