@@ -96,7 +96,7 @@ def dif_fields(draw: st.DrawFn, desc: bytes, regions: tuple[ref.Region, ...]) ->
     """Fields as they should be, but for a few."""
     d = ref.Descriptor(desc)
     in_size, block = ref.dif_sizes(d)[0], ref.BLOCK_SIZES[desc[42] & 3]
-    tags = ref._Tags.of(d, 48, desc[40])
+    tags = ref.Tags.of(d, 48, desc[40])
     memory = ref.ReferenceMemory(list(regions))
     for number in range(d.size // in_size):
         at = d.source + number * in_size

@@ -244,8 +244,10 @@ def test_delta_record_that_is_not_made_of_deltas_or_too_long_is_0x15(guest: Gues
 @pytest.mark.parametrize("by", [1, 2, 4])
 @pytest.mark.parametrize(
     ("opcode", "name"),
-    [(CREATE_DELTA, "source"), (CREATE_DELTA, "destination"), (CREATE_DELTA, "size")]
-    + [(APPLY_DELTA, "destination"), (APPLY_DELTA, "size")],
+    [
+        *[(CREATE_DELTA, "source"), (CREATE_DELTA, "destination"), (CREATE_DELTA, "size")],
+        *[(APPLY_DELTA, "destination"), (APPLY_DELTA, "size")],
+    ],
 )
 def test_delta_field_that_is_no_multiple_of_8_is_0x1c(guest: GuestView, opcode: int, name: str, by: int) -> None:
     value = {"source": SRC, "destination": DST, "size": 64}[name]
@@ -312,7 +314,9 @@ def test_second_dualcast_destination_over_the_source_is_0x16(guest: GuestView) -
 
 @pytest.mark.parametrize(("base", "by"), [(SRC, -79), (SRC, 0), (SRC, 63), (DST, -79), (DST, 63)])
 def test_delta_record_of_maximum_size_over_a_source_is_0x16(guest: GuestView, base: int, by: int) -> None:
-    assert guest.status(good(CREATE_DELTA, source=SRC + 0x100, destination=DST + 0x100, tail=delta_tail(base + 0x100 + by, 80))) == 0x16
+    desc = good(CREATE_DELTA, source=SRC + 0x100, destination=DST + 0x100, tail=delta_tail(base + 0x100 + by, 80))
+
+    assert guest.status(desc) == 0x16
 
 
 @pytest.mark.parametrize("by", [-9, 0, 63])

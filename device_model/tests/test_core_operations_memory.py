@@ -54,7 +54,7 @@ def test_operation_does_to_a_vms_memory_what_the_specification_says(
     case = data.draw(cases(LAYOUT, opcode))
     memory = case.memory()
     expected = ref.execute(case.desc, memory)
-    # A destination of a Dualcast that is found to be missing only while writing: the first may have got more bytes than are counted.
+    # When a destination of a Dualcast is found to be missing while writing, the first may have got more bytes than are counted.
     assume((opcode, expected.status) != (ref.DUALCAST_COPY, ref.WRITE_ERROR))
     outcome = run(guest, case)
     after = [bytes(guest.client.ranges[region.start].memory) for region in case.regions]

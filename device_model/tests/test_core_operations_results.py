@@ -1,4 +1,4 @@
-"""What operations answer: known values, predicates, interrupts, and how a driver goes on after a fault (DSA specification 8.3)."""
+"""What operations answer: known values, predicates, interrupts, and how to go on after a fault (DSA specification 8.3)."""
 
 from __future__ import annotations
 
@@ -72,8 +72,10 @@ def test_flush_changes_nothing(guest: GuestView) -> None:
 @pytest.mark.parametrize("opcode", [0x05, 0x06], ids=["compare", "pattern"])
 @pytest.mark.parametrize(
     ("check", "expected", "differs", "status"),
-    [(0, 0, 0, 1), (0, 1, 0, 1), (0, 0, 1, 1), (0, 1, 1, 1), (1, 0, 0, 1), (1, 0, 1, 2), (1, 1, 0, 2), (1, 1, 1, 1)]
-    + [(1, 0xFE, 0, 1), (1, 0xFF, 0, 2)],
+    [
+        *[(0, 0, 0, 1), (0, 1, 0, 1), (0, 0, 1, 1), (0, 1, 1, 1), (1, 0, 0, 1)],
+        *[(1, 0, 1, 2), (1, 1, 0, 2), (1, 1, 1, 1), (1, 0xFE, 0, 1), (1, 0xFF, 0, 2)],
+    ],
 )
 def test_comparison_is_judged_by_its_expected_result(
     guest: GuestView, opcode: int, check: int, expected: int, differs: int, status: int
@@ -94,8 +96,9 @@ def test_delta_is_judged_by_the_mask_of_expected_results(guest: GuestView, mask:
     for i in range(changes):
         guest.put(DST + 40 * i, b"\1")
     tail = struct.pack("<QIIB", OTHER, 80, 0, mask | 0xF8)
+    status = guest.status(desc(0x07, flags=FLAGS | 1 << 7, source=SRC, destination=DST, size=4096, tail=tail))
 
-    assert guest.status(desc(0x07, flags=FLAGS | 1 << 7, source=SRC, destination=DST, size=4096, tail=tail)) == 2 - (mask >> result & 1)
+    assert status == 2 - (mask >> result & 1)
     assert guest.record()[1] == result
     assert value(guest) == 10 * min(changes, 8)
     assert guest.record().bytes_completed == {0: 0, 1: 0, 2: 320}[result]
@@ -192,12 +195,14 @@ def test_crc_after_a_fault_is_the_seed_for_the_rest(guest: GuestView, flags: int
     data = bytes(i * 11 & 0xFF for i in range(1500))
     hole = 0x4000_1000
     guest.client.dma_map(0x4000_0000, 0x1000).memory[-501:] = data[:501]
-    fields = {"flags": FLAGS | flags << 16, "source": hole - 501, "destination": {0x10: 0, 0x11: DST}[opcode], "size": 1500}
+    fields: dict[str, int | bytes] = {"flags": FLAGS | flags << 16, "source": hole - 501, "size": 1500}
+    fields["destination"] = {0x10: 0, 0x11: DST}[opcode]
     assert guest.status(desc(opcode, **fields)) == 0x20
     completed = guest.record().bytes_completed
     guest.put(OTHER, guest.record()[16:20])
     guest.client.dma_map(hole, 0x1000).memory[:999] = data[501:]
-    rest = {"source": hole, "size": 999, "tail": struct.pack("<QQ", 0, OTHER), "flags": FLAGS | (flags | 1) << 16}
+    rest: dict[str, int | bytes] = {"source": hole, "size": 999, "flags": FLAGS | (flags | 1) << 16}
+    rest["tail"] = struct.pack("<QQ", 0, OTHER)
 
     assert completed == 501
     assert guest.status(desc(opcode, **(fields | rest))) == 1
