@@ -49,7 +49,7 @@ class MdevType:
             wqcap=1 << 49 | 1 << 16 | wq_size,
             grpcap=1,
             engcap=1,
-            opcap=1 << 0x00 | 1 << 0x03,
+            opcap=0x1_003F_03F9,
             cmdcap=0x7FE | 1 << 13 | 1 << 14,
             wq_size=wq_size,
             wq_mode=1 | 1 << 4,

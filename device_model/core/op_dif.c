@@ -177,11 +177,13 @@ static void source_close(struct dif *dif, struct dif_source *source)
 		memory_close(dif->memory, &source->view);
 }
 
-/* Blocks that have reached the destination, and a fault at the first byte that has not. */
+/* Blocks that have reached the destination, and a fault at the first byte that has not: before any error in a field behind it. */
 static uint32_t written(struct dif *dif, uint64_t at, size_t wanted, size_t done, enum dma_result result)
 {
-	if (result != DMA_OK)
+	if (result != DMA_OK) {
 		operation_fault(dif->outcome, STATUS_WRITE_ERROR, at + done, 0);
+		dif->outcome->result = 0;
+	}
 	return (uint32_t)((result == DMA_OK ? wanted : done) / dif->out);
 }
 
