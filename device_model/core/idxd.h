@@ -67,6 +67,12 @@ void idxd_bar0_write(struct idxd *idxd, uint64_t offset, unsigned size, uint64_t
 /* A whole 64-byte store to a portal of work queue `wq`. requester is for the ledger only. */
 void idxd_submit(struct idxd *idxd, uint32_t wq, enum portal portal, const uint8_t desc[64], uint32_t requester);
 
+/*
+ * At most `limit` descriptors are in the queue, 0: as many as its WQCFG says. Reset WQ ends it. For a virtual device whose guest
+ * has configured less than the host has given it.
+ */
+void idxd_wq_set_limit(struct idxd *idxd, uint32_t wq, uint32_t limit);
+
 /* ---- work queue commands (9.2.12), as used by the CMD register and by virtual devices ---- */
 
 /* Enable WQ: all checks of table 9-5 first. CMDERR_NONE or the error. */

@@ -39,6 +39,7 @@ enum { VERSION_1_0 = 0x100 };
 
 #define WQCAP_DEDICATED (1ull << 49)
 
+enum { GENCFG_USER_INTERRUPTS = 1u << 12 }; /* 9.2.8 */
 /* GENCTRL (9.2.9), GENSTS (9.2.10), INTCAUSE (9.2.11) */
 enum { GENCTRL_SOFTERR_INT = 1u << 0, GENCTRL_HALT_INT = 1u << 1, GENCTRL_MASK = 0x7 };
 enum { DEVICE_DISABLED = 0, DEVICE_ENABLED = 1, DEVICE_DRAINING = 2, DEVICE_HALTED = 3 };
@@ -86,6 +87,7 @@ enum command_error {
 	CMDERR_WQ_SIZE = 0x22,
 	CMDERR_WQ_PRIORITY = 0x23,
 	CMDERR_WQ_MODE = 0x24,
+	CMDERR_WQ_BOF = 0x25,
 	CMDERR_WQ_PASID = 0x26,
 	CMDERR_WQ_BATCH = 0x27,
 	CMDERR_WQ_XFER = 0x28,
@@ -110,11 +112,13 @@ enum { MSIXPERM_STRIDE = 8, MSIXPERM_IGNORE = 1u << 2, MSIXPERM_PASID_EN = 1u <<
 #define MSIXPERM_PASID(perm) ((perm) >> 12)
 /* GRPCFG (9.2.23) */
 enum { GRPCFG_STRIDE = 64, GRPCFG_WQ_WORDS = 4, GRPCFG_ENGINES = 32, GRPCFG_FLAGS = 40 };
+enum { GRPCFG_FLAGS_TC = 0x3F }; /* traffic classes A and B */
 
 /* WQCFG (9.2.24), 32 bytes */
 enum { WQCFG_STRIDE = 32, WQCFG_DWORDS = 8 };
 enum { WQCFG_SIZE = 0, WQCFG_THRESHOLD = 1, WQCFG_MODE = 2, WQCFG_LIMITS = 3, WQCFG_STATE = 6 };
 #define WQCFG_MODE_DEDICATED (1u << 0)
+#define WQCFG_MODE_BOF (1u << 1)
 #define WQCFG_MODE_PRIORITY(dword) (((dword) >> 4) & 0xFu)
 #define WQCFG_MODE_PASID(dword) (((dword) >> 8) & 0xFFFFFu)
 #define WQCFG_MODE_PASID_EN (1u << 28)

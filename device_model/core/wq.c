@@ -89,6 +89,15 @@ enum command_error idxd_wq_enable(struct idxd *idxd, uint32_t index)
 	return error;
 }
 
+void idxd_wq_set_limit(struct idxd *idxd, uint32_t index, uint32_t limit)
+{
+	if (index >= idxd->config.num_wqs)
+		return;
+	pthread_mutex_lock(&idxd->lock);
+	idxd->wqs[index].limit = limit;
+	pthread_mutex_unlock(&idxd->lock);
+}
+
 uint32_t idxd_num_wqs(const struct idxd *idxd)
 {
 	return idxd->config.num_wqs;
@@ -144,7 +153,7 @@ static enum drop_reason enqueue(struct idxd *idxd, uint32_t index, struct work *
 
 	if (idxd->state != DEVICE_ENABLED || wq->state != WQ_ENABLED)
 		return DROP_WQ_DISABLED;
-	if (wq->count == wq->size)
+	if (wq->count >= wq->size || (wq->limit && wq->count >= wq->limit))
 		return DROP_WQ_FULL;
 	work->cause = ++idxd->next_cause;
 	work->accepted_ns = now_ns();
@@ -275,6 +284,7 @@ static void reset_cfg(struct wq *wq)
 
 	memset(wq->cfg, 0, sizeof(wq->cfg));
 	wq->cfg[WQCFG_SIZE] = size;
+	wq->limit = 0;
 }
 
 enum command_error idxd_wq_start(struct idxd *idxd, uint32_t index, enum wq_command command, struct wq_waiter *waiter)

@@ -60,7 +60,7 @@ async def test_released_handle_is_refused_until_it_is_requested_again(rig: Rig) 
     handle = rig.handle(member, vector)
 
     async with rig.silence("released handle", among=[member, neighbour]):
-        released = await member.link.command(0, _RELEASE_HANDLE | handle)
+        released = await member.link.command(0, _RELEASE_HANDLE | vector)
         await neighbour.link.command(
             0, _REQUEST_HANDLE | handle
         )  # an index of its own table, if any: not another's entry

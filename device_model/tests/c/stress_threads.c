@@ -171,6 +171,7 @@ static void compose(struct guest *guest)
 		.cmdcap = 0x67FE,
 		.wq_size = 16,
 		.wq_mode = 1,
+		.wq_limits = 21 | 5 << 5,
 	};
 	struct vdev_vector vectors[VECTORS];
 	int error;
@@ -329,7 +330,7 @@ static void handles(struct guest *guest)
 {
 	const unsigned vector = 1 + next(&guest->random) % VECTORS;
 
-	command(guest, CMD_RELEASE_INT_HANDLE, entry(guest->index, vector));
+	command(guest, CMD_RELEASE_INT_HANDLE, vector);
 	submit(guest);
 	command(guest, CMD_REQUEST_INT_HANDLE, vector);
 	write_bar0(guest, TABLE_PERM + 8 * vector, 4, next(&guest->random) & 4);
