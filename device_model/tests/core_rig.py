@@ -18,7 +18,8 @@ from device_model.device import LEDGER_CAPACITY, Device, DeviceConfig, shipped_c
 from device_model.ledger import Kind, LedgerRecord
 from device_model.vfio_user_client import VfioUserClient
 from host_ctl.irq_domain import ArrayDomain, ImsInterrupt
-from host_ctl.mdev import TYPES, Mdev, Parts, describe
+from host_ctl.mdev import Mdev, Parts, describe
+from host_ctl.mdev_type import TYPES
 from host_ctl.pasid import PasidAllocator
 from host_ctl.physical import PhysicalDevice
 from host_ctl.remapping import RemappingTable

@@ -13,7 +13,8 @@ from device_model.ledger import Kind
 from device_model.vfio_user_client import VfioUserClient
 from host_ctl.errors import HostError
 from host_ctl.host import Host
-from host_ctl.mdev import Mdev, UnknownType
+from host_ctl.mdev import Mdev
+from host_ctl.mdev_type import UnknownType
 from host_ctl.physical import CommandFailed
 
 TYPE = "dsa-1dwq-v1"
