@@ -67,11 +67,16 @@ static bool size_ok(const struct request *request)
 	return request->size > 0 && (uint64_t)request->size <= 1ull << request->terms.max_xfer_log2;
 }
 
+static bool operation_allowed(const struct request *request)
+{
+	return request->terms.operations[request->opcode / 64] >> (request->opcode % 64) & 1;
+}
+
 static uint8_t validate(const struct request *request, const struct operation *operation, struct outcome *outcome)
 {
 	uint32_t invalid_flags;
 
-	if (!operation)
+	if (!operation || !operation_allowed(request))
 		return STATUS_OPCODE;
 	invalid_flags = find_invalid_flags(request, operation);
 	if (invalid_flags) {
@@ -185,14 +190,22 @@ static void note_completed(struct idxd *idxd, const struct request *request, uin
 	ledger_write(idxd->ledger, &record);
 }
 
-/* The descriptors' interrupt goes to an IMS entry; this device has no MSI-X table of its own for the other portals. */
+/* The portal says in which table the handle is (3.7); a table that is not there has no handles. */
 static enum refusal check_handle(struct idxd *idxd, const struct request *request)
 {
 	if (!(request->flags & DESC_F_RCI))
 		return REFUSAL_NONE;
-	if (request->portal != PORTAL_IMS)
-		return REFUSAL_OUT_OF_RANGE;
+	if (request->portal == PORTAL_MSIX)
+		return idxd->msix ? msix_check(idxd->msix, &request->witness, request->terms.pasid_enable) : REFUSAL_OUT_OF_RANGE;
 	return ims_check(idxd->ims, &request->witness, request->terms.pasid_enable);
+}
+
+static void raise(struct idxd *idxd, const struct request *request)
+{
+	if (request->portal == PORTAL_MSIX)
+		msix_raise(idxd->msix, request->handle, &request->witness);
+	else
+		ims_raise(idxd->ims, request->handle, &request->witness);
 }
 
 static void refuse(struct idxd *idxd, const struct request *request)
@@ -226,5 +239,5 @@ void execute(struct idxd *idxd, const struct work *work, uint32_t wq, const stru
 	status = complete(idxd, &request, &outcome);
 	note_completed(idxd, &request, status);
 	if (status != STATUS_CR_FAULT && (request.flags & DESC_F_RCI))
-		ims_raise(idxd->ims, request.handle, &request.witness);
+		raise(idxd, &request);
 }

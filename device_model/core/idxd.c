@@ -12,12 +12,13 @@ static bool config_ok(const struct idxd_config *config)
 	       config->total_wq_size <= 0xFFFF && config->max_xfer_log2 >= 12 && config->max_xfer_log2 <= 31 &&
 	       config->max_batch_log2 >= 1 && config->max_batch_log2 <= 10 && config->num_groups >= 1 &&
 	       config->num_groups <= 16 && config->num_engines >= 1 && config->num_engines <= 16 &&
-	       config->num_msix == 0 && config->kind == IDXD_DSA;
+	       config->num_msix <= MSIX_MAX_VECTORS && config->kind <= IDXD_IAA && config->features <= IDXD_ALL_FEATURES;
 }
 
 static void free_parts(struct idxd *idxd)
 {
 	ims_destroy(idxd->ims);
+	msix_destroy(idxd->msix);
 	free(idxd->wqs);
 	free(idxd->storage);
 	free(idxd->cmd_waiters);
@@ -44,8 +45,9 @@ struct idxd *idxd_create(const struct idxd_config *config, const struct idxd_por
 	idxd->cmd_waiters = calloc(config->num_wqs, sizeof(*idxd->cmd_waiters));
 	idxd->groups = calloc(config->num_groups, sizeof(*idxd->groups));
 	idxd->scratch = malloc((size_t)MEMORY_VIEWS * MEMORY_CHUNK);
-	idxd->ims = ims_create(config->num_ims, &sink, ledger);
-	if (!idxd->wqs || !idxd->storage || !idxd->cmd_waiters || !idxd->groups || !idxd->scratch || !idxd->ims)
+	if (config->num_ims > 0)
+		idxd->ims = ims_create(config->num_ims, &sink, ledger);
+	if (!idxd->wqs || !idxd->storage || !idxd->cmd_waiters || !idxd->groups || !idxd->scratch || (config->num_ims > 0 && !idxd->ims))
 		goto fail;
 	if (pthread_mutex_init(&idxd->lock, NULL) != 0)
 		goto fail;
@@ -53,7 +55,11 @@ struct idxd *idxd_create(const struct idxd_config *config, const struct idxd_por
 		pthread_mutex_destroy(&idxd->lock);
 		goto fail;
 	}
-	registers_reset(idxd);
+	if (!function_create(idxd)) {
+		pthread_cond_destroy(&idxd->work_ready);
+		pthread_mutex_destroy(&idxd->lock);
+		goto fail;
+	}
 	return idxd;
 fail:
 	free_parts(idxd);
@@ -64,9 +70,17 @@ void idxd_destroy(struct idxd *idxd)
 {
 	if (!idxd)
 		return;
+	function_destroy(idxd);
 	pthread_cond_destroy(&idxd->work_ready);
 	pthread_mutex_destroy(&idxd->lock);
 	free_parts(idxd);
+}
+
+void idxd_number_from(struct idxd *idxd, uint64_t first)
+{
+	pthread_mutex_lock(&idxd->lock);
+	idxd->next_cause = first - 1;
+	pthread_mutex_unlock(&idxd->lock);
 }
 
 struct ims *idxd_ims(struct idxd *idxd)
@@ -89,6 +103,7 @@ static bool step_locked(struct idxd *idxd)
 		.max_xfer_log2 = WQCFG_LIMITS_XFER(idxd->wqs[wq].cfg[WQCFG_LIMITS]),
 		.max_batch_log2 = WQCFG_LIMITS_BATCH(idxd->wqs[wq].cfg[WQCFG_LIMITS]),
 	};
+	wqcfg_operations(idxd, wq, terms.operations);
 	pthread_mutex_unlock(&idxd->lock);
 	execute(idxd, &work, wq, &terms);
 	pthread_mutex_lock(&idxd->lock);
@@ -130,6 +145,9 @@ void idxd_plant_fault(struct idxd *idxd, enum planted_fault fault)
 	pthread_mutex_lock(&idxd->lock);
 	idxd->planted = fault;
 	pthread_mutex_unlock(&idxd->lock);
-	ims_plant_fault(idxd->ims, fault);
+	if (idxd->ims)
+		ims_plant_fault(idxd->ims, fault);
+	if (idxd->msix)
+		msix_plant_fault(idxd->msix, fault);
 }
 #endif

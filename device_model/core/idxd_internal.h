@@ -18,7 +18,7 @@ struct work {
 };
 
 struct wq {
-	uint32_t cfg[WQCFG_DWORDS]; /* WQCFG as read, but for the state */
+	uint32_t cfg[WQCFG_DWORDS]; /* WQCFG as read, but for the state; in OPCFG, what differs from OPCAP: all 0 is its reset value */
 	uint8_t state;              /* WQ_DISABLED, WQ_ENABLED, WQ_DRAINING */
 	bool busy;                  /* an engine works on a descriptor of this queue: order is kept by one at a time */
 	uint64_t busy_cause;
@@ -48,7 +48,7 @@ struct idxd {
 	uint32_t planted;
 	bool stopping;
 	/* registers */
-	uint32_t state; /* GENSTS */
+	uint32_t state; /* GENSTS[1:0] */
 	uint32_t gencfg, genctrl, intcause, cmdstatus;
 	uint64_t swerror[4];
 	struct group *groups; /* num_groups */
@@ -58,16 +58,54 @@ struct idxd {
 	uint32_t cmd_outstanding; /* queues that the command in CMD still waits for */
 	uint32_t cmd_code;
 	bool cmd_interrupt;
+	/* the PCI function */
+	pthread_cond_t settled; /* a command has ended, an interrupt has been handed over, a reset is over */
+	bool bus_master, resetting;
+	uint32_t raising; /* interrupts of the device itself that are on their way to the MSI-X table */
 };
 
-/* registers.c */
+/* registers.c; lock held unless it says otherwise */
+/* All but CMDSTATUS, SWERROR and what has a table of its own: as Reset Device leaves them. */
 void registers_reset(struct idxd *idxd);
+/* Sets `cause` in INTCAUSE and sends the interrupt of vector 0. Gives up the lock meanwhile. */
+void registers_raise(struct idxd *idxd, uint32_t cause);
 /* Records an error that has no completion record (5.8) and passes it on. Takes the lock. */
 void registers_error(struct idxd *idxd, uint32_t wq, const uint64_t swerror[4]);
 
-/* wq.c; lock held */
+/* capabilities.c */
+/* The register at an offset that is a multiple of 8, up to OFFSETS, and CMDCAP and IAACAP; else 0. */
+uint64_t capabilities_read(const struct idxd *idxd, uint64_t offset);
+void capabilities_operations(const struct idxd *idxd, uint64_t opcap[4]);
+bool capabilities_command(const struct idxd *idxd, uint32_t code);
+/* Where tables are in BAR0: multiples of 0x100. */
+uint64_t table_grpcfg(const struct idxd *idxd);
+uint64_t table_wqcfg(const struct idxd *idxd);
+uint64_t table_msixperm(const struct idxd *idxd);
+uint64_t table_ims(const struct idxd *idxd);
+uint32_t wqcfg_stride(const struct idxd *idxd);
+
+/* wqcfg.c; lock held */
 void wq_write_cfg(struct idxd *idxd, uint32_t wq, unsigned dword, uint32_t value);
 uint32_t wq_read_cfg(const struct idxd *idxd, uint32_t wq, unsigned dword);
+/* The checks of Enable WQ that are about WQCFG (5.2), but for the size. */
+enum command_error wqcfg_check(const struct idxd *idxd, const struct wq *wq);
+/* The operations that a work queue takes. */
+void wqcfg_operations(const struct idxd *idxd, uint32_t wq, uint64_t operations[4]);
+/* Reset WQ: initial values, but for the size (3.15). */
+void wqcfg_reset(struct idxd *idxd, uint32_t wq);
+/* GRPCFG and WQCFG to their initial values, all work queues Disabled. */
+void wqcfg_power_on(struct idxd *idxd);
+
+/* enable.c; lock held: the checks of Enable Device (5.1). */
+enum command_error check_device(const struct idxd *idxd);
+
+/* function.c */
+bool function_create(struct idxd *idxd);
+void function_destroy(struct idxd *idxd);
+/* No lock held. IMS and MSI-X permissions to their reset values, no handle requested. When it returns, none of their messages is on its way. */
+void function_wipe_interrupts(struct idxd *idxd);
+
+/* wq.c; lock held */
 void wq_lay_out(struct idxd *idxd);
 /* Takes the next descriptor to work on; false: none. *index is its work queue, now busy. */
 bool wq_take(struct idxd *idxd, struct work *work, uint32_t *index);

@@ -4,41 +4,7 @@
 
 #include "idxd_internal.h"
 
-/* ---- WQCFG (table 9-7) ---- */
-
-static uint32_t writable_bits(const struct idxd *idxd, const struct wq *wq, unsigned dword)
-{
-	switch (dword) {
-	case WQCFG_SIZE:
-		return idxd->state == DEVICE_DISABLED ? 0xFFFFu : 0;
-	case WQCFG_THRESHOLD:
-		return 0xFFFFu;
-	case WQCFG_MODE: /* mode, priority, PASID, PASID enable, priv; no block on fault, ATS or PRS here */
-		return wq->state == WQ_DISABLED ? 0x3FFFFFF1u : 0;
-	case WQCFG_LIMITS:
-		return wq->state == WQ_DISABLED ? 0x1FFu : 0;
-	default:
-		return 0;
-	}
-}
-
-void wq_write_cfg(struct idxd *idxd, uint32_t index, unsigned dword, uint32_t value)
-{
-	struct wq *wq = &idxd->wqs[index];
-	const uint32_t mask = writable_bits(idxd, wq, dword);
-
-	wq->cfg[dword] = (wq->cfg[dword] & ~mask) | (value & mask);
-}
-
-uint32_t wq_read_cfg(const struct idxd *idxd, uint32_t index, unsigned dword)
-{
-	const struct wq *wq = &idxd->wqs[index];
-	uint32_t value = wq->cfg[dword];
-
-	if (dword == WQCFG_STATE)
-		value |= WQCFG_STATE_MODE_SUPPORT | (uint32_t)wq->state << WQCFG_STATE_SHIFT | (wq->count & 0xFFFFu);
-	return value;
-}
+/* ---- enabling ---- */
 
 void wq_lay_out(struct idxd *idxd)
 {
@@ -57,22 +23,13 @@ void wq_lay_out(struct idxd *idxd)
 
 static enum command_error check_enable(const struct idxd *idxd, const struct wq *wq)
 {
-	const uint32_t mode = wq->cfg[WQCFG_MODE];
-	const uint32_t limits = wq->cfg[WQCFG_LIMITS];
-
 	if (idxd->state != DEVICE_ENABLED)
 		return CMDERR_DEV_NOT_ENABLED;
 	if (wq->state != WQ_DISABLED || wq->busy || wq->waiters)
 		return CMDERR_WQ_NOT_DISABLED;
 	if (wq->size == 0)
 		return CMDERR_WQ_SIZE;
-	if (!(mode & WQCFG_MODE_DEDICATED))
-		return CMDERR_WQ_MODE;
-	if (WQCFG_LIMITS_BATCH(limits) == 0 || WQCFG_LIMITS_BATCH(limits) > idxd->config.max_batch_log2)
-		return CMDERR_WQ_BATCH;
-	if (WQCFG_LIMITS_XFER(limits) > idxd->config.max_xfer_log2)
-		return CMDERR_WQ_XFER;
-	return CMDERR_NONE;
+	return wqcfg_check(idxd, wq);
 }
 
 enum command_error idxd_wq_enable(struct idxd *idxd, uint32_t index)
@@ -277,16 +234,6 @@ static void drop_queued(struct idxd *idxd, uint32_t index)
 	}
 }
 
-/* Reset WQ: WQCFG to its reset values except the size (9.2.12). */
-static void reset_cfg(struct wq *wq)
-{
-	const uint32_t size = wq->cfg[WQCFG_SIZE];
-
-	memset(wq->cfg, 0, sizeof(wq->cfg));
-	wq->cfg[WQCFG_SIZE] = size;
-	wq->limit = 0;
-}
-
 enum command_error idxd_wq_start(struct idxd *idxd, uint32_t index, enum wq_command command, struct wq_waiter *waiter)
 {
 	struct wq *wq;
@@ -305,8 +252,10 @@ enum command_error idxd_wq_start(struct idxd *idxd, uint32_t index, enum wq_comm
 		wq->state = WQ_DRAINING;
 	if (command != WQ_DRAIN && command != WQ_DISABLE)
 		drop_queued(idxd, index);
-	if (command == WQ_RESET)
-		reset_cfg(wq);
+	if (command == WQ_RESET) {
+		wqcfg_reset(idxd, index);
+		wq->limit = 0;
+	}
 	waiter->next = wq->waiters;
 	wq->waiters = waiter;
 	tell_ready(idxd, wq);

@@ -76,7 +76,7 @@ void vqcfg_write_group(struct vqueue *vq, uint64_t offset, uint32_t value)
 		vq->cfg.group_engines = value & 1;
 		break;
 	case GRPCFG_FLAGS:
-		vq->cfg.group_flags = value & GRPCFG_FLAGS_TC;
+		vq->cfg.group_flags = value & GRPFLAGS_WRITABLE;
 		break;
 	default:
 		break;
@@ -101,7 +101,7 @@ static uint32_t writable_bits(const struct vqueue *vq, unsigned dword)
 	case WQCFG_THRESHOLD:
 		return 0xFFFFu;
 	case WQCFG_MODE: /* priv, PASID and its enable; with configuration also mode, block on fault, priority */
-		return !wq_disabled ? 0 : writable ? 0x3FFFFFF3u : 0x3FFFFF00u;
+		return !wq_disabled ? 0 : writable ? WQCFG_MODE_WRITABLE | WQCFG_MODE_BOF : 0x3FFFFF00u;
 	case WQCFG_LIMITS:
 		return writable && wq_disabled ? 0x1FFu : 0;
 	default:

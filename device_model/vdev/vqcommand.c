@@ -242,7 +242,7 @@ void vqcommand_write(struct vqueue *vq, uint32_t cmd)
 	vq->cmd_interrupt = cmd & CMD_REQUEST_INTERRUPT;
 	if (!(vq->config.cmdcap >> code & 1))
 		finish(vq, CMDERR_UNSUPPORTED, 0);
-	else if (code <= CMD_RESET_DEVICE && CMD_OPERAND(cmd) != 0)
+	else if ((cmd & CMD_RESERVED) || (code <= CMD_RESET_DEVICE && CMD_OPERAND(cmd) != 0))
 		finish(vq, CMDERR_RESERVED, 0);
 	else
 		dispatch(vq, code, CMD_OPERAND(cmd));

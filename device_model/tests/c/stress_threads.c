@@ -192,7 +192,7 @@ static void compose(struct guest *guest)
 		entry_write(index, 0, 0xFEE00010u | index << 5);
 		ims_open(guest->index, v, false);
 	}
-	idxd_bar0_write(idxd, HOST_WQCFG + 32 * guest->index + 8, 4, 1 | (uint32_t)(PASID_BASE + guest->index) << 8 | 1u << 28);
+	idxd_bar0_write(idxd, HOST_WQCFG + 32 * guest->index + 8, 4, 1 | 1 << 4 | (uint32_t)(PASID_BASE + guest->index) << 8 | 1u << 28);
 	idxd_bar0_write(idxd, HOST_WQCFG + 32 * guest->index + 12, 4, 21 | 5 << 5);
 	attach(guest);
 }

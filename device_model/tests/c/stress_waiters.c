@@ -51,7 +51,7 @@ static struct ledger *bring_up(void)
 	idxd_bar0_write(idxd, 0x600, 8, 1);
 	idxd_bar0_write(idxd, 0x620, 8, 1);
 	idxd_bar0_write(idxd, REG_CMD, 4, CMD_ENABLE_DEVICE << 20);
-	idxd_bar0_write(idxd, 0x808, 4, 1);
+	idxd_bar0_write(idxd, 0x808, 4, 1 | 1 << 4);
 	idxd_bar0_write(idxd, 0x80C, 4, 21 | 5 << 5);
 	CHECK_EQUAL(idxd_wq_enable(idxd, 0), CMDERR_NONE);
 	memset(&first, 0, sizeof(first));
