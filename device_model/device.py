@@ -327,8 +327,10 @@ class Vdev:
         self._ffi, self._lib = core_any.ffi, core_any.lib
         self._server: Any = None
         error = self._ffi.new("int *")
-        make = self._make_own if isinstance(config, OwnVdevConfig) else self._make_shared
-        self._vdev = make(platform, config, error)
+        if isinstance(config, OwnVdevConfig):
+            self._vdev = self._make_own(platform, config, error)
+        else:
+            self._vdev = self._make_shared(platform, config, error)
         if not self._vdev:
             raise DeviceError(f"virtual device {config.id}: {os.strerror(-error[0])} in {config}")
 
@@ -339,8 +341,8 @@ class Vdev:
         return self._lib.vdev_create(platform, self._ffi.new("struct vdev_config *", values), vectors, error)
 
     def _make_own(self, platform: object, config: OwnVdevConfig, error: Any) -> Any:
-        values = {"id": config.id, "vmm_owns_msix": config.vmm_owns_msix, "run_engines": self._device.run_engine}
-        values |= {"device": _fields(config.device)}
+        values: dict[str, Any] = {"id": config.id, "device": _fields(config.device)}
+        values |= {"vmm_owns_msix": config.vmm_owns_msix, "run_engines": self._device.run_engine}
         return self._lib.vdev_create_own(platform, self._ffi.new("struct vdev_own_config *", values), error)
 
     def step(self) -> bool:

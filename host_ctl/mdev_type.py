@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from device_model.device import DeviceConfig, OwnVdevConfig, VdevConfig
+from device_model.device import DeviceConfig, Feature, OwnVdevConfig, VdevConfig
 from host_ctl.errors import HostError
 from host_ctl.irq_domain import ImsInterrupt
 
@@ -17,7 +17,6 @@ MAX_VECTORS = 255
 """IMS-backed vectors of one mdev: its MSI-X table has 256 entries, and vector 0 is emulated."""
 MAX_OWN_DEVICES = 128
 """Devices of their own on one host: each has threads."""
-_NO_HANDLES, _NO_PASID = 1 << 1, 1 << 4
 _OVERLAP_CACHE_COMMANDS = 0x16
 _CONFIGURABLE = 1 << 31
 _DEDICATED = 1 << 49
@@ -116,17 +115,17 @@ TYPES = {
         ),
         MdevType(
             "dsa-pf-v1",
-            "a device of its own: 4 work queues, 4 groups, 2 engines, 5 MSI-X vectors, no interrupt handles, configured by the guest",
+            "a device of its own, configured by the guest: 4 work queues, 4 groups, 2 engines, 5 vectors, no interrupt handles",
             _OWN,
             configurable=True,
             own=DeviceConfig(
                 num_wqs=4, total_wq_size=128, num_ims=0, num_groups=4, num_engines=2, num_msix=5,
-                features=_NO_HANDLES | _NO_PASID,
+                features=Feature.NO_HANDLES | Feature.NO_PASID,
             ),
         ),
         MdevType(
             "iax-1dwq-v1",
-            "an IAA device of its own, for a driver's probe and configuration: one work queue, 2 MSI-X vectors, no interrupt handles",
+            "an IAA device of its own, for a driver's probe and configuration: 1 work queue, 2 vectors, no interrupt handles",
             (
                 *_OWN,
                 "it executes No-op and Drain only: no compression, decompression, filtering, encryption or CRC",
@@ -134,7 +133,7 @@ TYPES = {
             configurable=True,
             own=DeviceConfig(
                 num_wqs=1, total_wq_size=64, num_ims=0, num_groups=1, num_engines=1, num_msix=2, kind=1,
-                features=_NO_HANDLES | _NO_PASID,
+                features=Feature.NO_HANDLES | Feature.NO_PASID,
             ),
         ),
     )

@@ -90,6 +90,7 @@ static bool start_engines(struct vowned *owned, uint32_t count)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
+	count = 1; /* the core has room for the work of one engine */
 	for (uint32_t i = 0; i < count && error == 0; i++) {
 		struct engine *engine = &owned->engines[i];
 
