@@ -229,8 +229,17 @@ class Device:
         self._call("idxd_submit", self._idxd, wq, 0 if msix else 1, desc, 0)
 
     def step(self) -> bool:
-        """Processes one descriptor; False if there was none. Only with run_engine=False."""
-        return bool(self._call("idxd_engine_step", self._idxd))
+        """A turn of each engine: a descriptor, or members of a batch. False if none had work. Only with run_engine=False."""
+        worked = [self.step_engine(engine) for engine in range(self.config.num_engines)]
+        return any(worked)
+
+    def step_engine(self, engine: int) -> bool:
+        """A turn of one engine; False if it had no work. Only with run_engine=False."""
+        return bool(self._call("idxd_engine_step", self._idxd, engine))
+
+    def halt(self) -> None:
+        """The Halt state (5.7), as when Bus Master Enable is cleared in the midst of work. Returns when the device is silent."""
+        self._call("idxd_halt", self._idxd)
 
     def plant_fault(self, fault: int) -> None:
         """Plants a defect of the hardware (core/fault.h). Only in a core built for it; AttributeError otherwise."""

@@ -83,9 +83,7 @@ static bool every(const struct idxd *idxd, uint32_t operand, uint32_t wq)
 /* Queues are dedicated: all descriptors of one run with the PASID of its WQCFG. */
 static bool has_pasid(const struct idxd *idxd, uint32_t pasid, uint32_t wq)
 {
-	const uint32_t mode = idxd->wqs[wq].cfg[WQCFG_MODE];
-
-	return (mode & WQCFG_MODE_PASID_EN) && WQCFG_MODE_PASID(mode) == pasid;
+	return wq_has_pasid(&idxd->wqs[wq], pasid);
 }
 
 /* Operand: a bitmap in a block of 16 (commands 7 to 10). */

@@ -49,12 +49,11 @@ struct idxd_config {
 struct idxd_ports {
 	void *ctx;
 	void (*message)(void *ctx, const struct interrupt_message *message);
-	/* Memory of the address space `pasid`, or with pasid_enable false of the device's own. *done: bytes moved. */
-	enum dma_result (*dma_read)(void *ctx, bool pasid_enable, uint32_t pasid, uint64_t iova, void *buf, size_t len,
-				    size_t *done);
-	enum dma_result (*dma_write)(void *ctx, bool pasid_enable, uint32_t pasid, uint64_t iova, const void *buf,
-				     size_t len, size_t *done);
-	/* An error that has no completion record to go to, in the format of SWERROR (9.2.15). */
+	/* Into the address space `pasid`, or with pasid_enable false the device's own; see dma.h for what that means. False:
+	 * nothing is there, every access is a fault. True: dma_leave must follow, on the same thread. */
+	bool (*dma_enter)(void *ctx, bool pasid_enable, uint32_t pasid, struct dma_space *space);
+	void (*dma_leave)(void *ctx, struct dma_space *space);
+	/* An error that has no completion record to go to, in the format of SWERROR (9.2.16). */
 	void (*error)(void *ctx, uint32_t wq, const uint64_t swerror[4]);
 };
 
@@ -146,12 +145,15 @@ enum command_error idxd_wq_start(struct idxd *idxd, uint32_t wq, enum wq_command
 /* The same, waiting for it. Not from an engine. */
 enum command_error idxd_wq_command(struct idxd *idxd, uint32_t wq, enum wq_command command);
 
-/* ---- engines ---- */
+/* ---- engines 0 .. num_engines - 1 ---- */
 
-/* Takes one descriptor by round robin from the work queues and processes it. False: there was none. */
-bool idxd_engine_step(struct idxd *idxd);
-/* An engine's life: processes until idxd_stop_engines; sleeps while there is no work. Call it in a thread of its own. */
-void idxd_engine_run(struct idxd *idxd);
+/*
+ * One turn of an engine: a descriptor of a work queue of its group, or, of a Batch, as many members as a turn may have. False:
+ * there was nothing to do. One thread at a time for each engine.
+ */
+bool idxd_engine_step(struct idxd *idxd, uint32_t engine);
+/* An engine's life: turns until idxd_stop_engines; sleeps while there is no work. Call it in a thread of its own. */
+void idxd_engine_run(struct idxd *idxd, uint32_t engine);
 void idxd_stop_engines(struct idxd *idxd);
 
 #ifdef VDSA_PLANTED_FAULTS

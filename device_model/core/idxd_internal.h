@@ -3,7 +3,9 @@
 #define VDSA_CORE_IDXD_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
+#include "arbiter.h"
 #include "idxd.h"
 #include "msix.h"
 #include "request.h"
@@ -17,11 +19,25 @@ struct work {
 	uint8_t portal; /* enum portal */
 };
 
+/* A Batch descriptor in progress. Its list is copied in parts; each descriptor in it is read once. */
+enum { BATCH_PART = 32 };
+struct batch {
+	/* Members: in all, 0 if it has not been begun; the next to be processed; copied so far, those from `first` on are here. */
+	uint32_t count, next, fetched, first;
+	bool failed;                   /* one has ended with another status than success */
+	uint8_t members[BATCH_PART][PORTAL_DESC];
+};
+
 struct wq {
 	uint32_t cfg[WQCFG_DWORDS]; /* WQCFG as read, but for the state; in OPCFG, what differs from OPCAP: all 0 is its reset value */
 	uint8_t state;              /* WQ_DISABLED, WQ_ENABLED, WQ_DRAINING */
-	bool busy;                  /* an engine works on a descriptor of this queue: order is kept by one at a time */
-	uint64_t busy_cause;
+	/* Order is kept by one at a time: `current` has been begun, and while `busy`, an engine works on it without the lock. */
+	bool busy, begun;
+	atomic_bool abandon;        /* what is begun is dropped before its next member, or its record */
+	struct work current;
+	struct batch batch;         /* of `current`, if it is one */
+	uint8_t group, turns;       /* for the arbiter: turns left in `round` */
+	uint64_t round;
 	struct work *ring;          /* a slice of the device's storage, given when the device is enabled */
 	uint32_t size, head, count;
 	uint32_t limit;             /* 0, or less than the size: see idxd_wq_set_limit() */
@@ -34,17 +50,23 @@ struct group {
 	uint64_t wqs[GRPCFG_WQ_WORDS], engines, flags;
 };
 
+struct engine {
+	pthread_cond_t wake;
+	bool asleep;
+	uint8_t group;
+	uint8_t *scratch; /* for struct memory */
+};
+
 struct idxd {
 	pthread_mutex_t lock;
-	pthread_cond_t work_ready;
 	struct idxd_config config;
 	struct idxd_ports ports;
 	struct ledger *ledger;
 	struct ims *ims;   /* NULL: num_ims 0 */
 	struct msix *msix; /* NULL: num_msix 0 */
-	uint8_t *scratch;  /* of the engine, for struct memory */
-	uint64_t next_cause;
-	uint32_t next_wq; /* arbitration: where the round starts */
+	struct engine *engines;   /* num_engines */
+	struct arbiter *arbiters; /* num_groups */
+	atomic_uint_fast64_t last_cause; /* numbers of descriptors, those of members of batches among them */
 	uint32_t planted;
 	bool stopping;
 	/* registers */
@@ -107,15 +129,26 @@ void function_wipe_interrupts(struct idxd *idxd);
 
 /* wq.c; lock held */
 void wq_lay_out(struct idxd *idxd);
-/* Takes the next descriptor to work on; false: none. *index is its work queue, now busy. */
-bool wq_take(struct idxd *idxd, struct work *work, uint32_t *index);
-/* The descriptor taken from `index` is finished. Gives up the lock while it tells waiters. */
-void wq_finish(struct idxd *idxd, uint32_t index);
+static inline bool wq_has_work(const struct wq *wq)
+{
+	return wq->begun || wq->count > 0;
+}
+/* A record about a descriptor in a queue; it is only read. */
+void wq_note(const struct idxd *idxd, const struct work *work, uint32_t wq, uint8_t kind, uint8_t reason);
+/* For the engine that has the turn: the queue is busy, and `current` is what it works on. */
+void wq_take(struct idxd *idxd, uint32_t wq);
+/* True: the queue's descriptors run with this PASID (drain and abort of a PASID). */
+bool wq_has_pasid(const struct wq *wq, uint32_t pasid);
+
+/* quiet.c; lock held */
+/* The turn of an engine is over; ended: `current` is finished. Gives up the lock while it tells waiters. */
+void wq_finish(struct idxd *idxd, uint32_t wq, bool ended);
 
 /* command.c; lock held, given up while it works */
 void command_write(struct idxd *idxd, uint32_t cmd);
 
-/* execute.c; no lock held */
-void execute(struct idxd *idxd, const struct work *work, uint32_t wq, const struct wq_terms *terms);
+/* engine.c */
+bool engines_create(struct idxd *idxd);
+void engines_destroy(struct idxd *idxd);
 
 #endif

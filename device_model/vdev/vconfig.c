@@ -128,6 +128,7 @@ int vconfig_read(struct vdev *vdev, uint64_t offset, uint8_t *buf, uint32_t coun
 	return 0;
 }
 
+/* The lock is given up while DMA that may not go on ends. */
 int vconfig_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32_t count)
 {
 	bool reset = false;
@@ -146,6 +147,7 @@ int vconfig_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32
 	msix = get16(vdev, MSIX_CTRL);
 	bus_master = get16(vdev, PCI_COMMAND) & PCI_COMMAND_MASTER;
 	vdev->bus_master = bus_master;
+	vmemory_update(vdev);
 	pthread_mutex_unlock(&vdev->lock);
 	vdev->inside->function(vdev->it, msix & MSIX_CTRL_ENABLE, msix & MSIX_CTRL_FUNCTION_MASK, bus_master);
 	if (reset)

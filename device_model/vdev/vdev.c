@@ -19,7 +19,7 @@ struct vdev *vdev_make(struct platform *platform, uint32_t id, bool vmm_owns_msi
 	vdev->gathers = calloc((size_t)num_wqs * GATHER_PAGES * GATHER_SLOTS, sizeof(*vdev->gathers));
 	if (!vdev->gathers || pthread_mutex_init(&vdev->lock, NULL) != 0)
 		goto fail;
-	if (pthread_cond_init(&vdev->left, NULL) != 0) {
+	if (pthread_cond_init(&vdev->changed, NULL) != 0) {
 		pthread_mutex_destroy(&vdev->lock);
 		goto fail;
 	}
@@ -53,8 +53,8 @@ int vdev_fill(struct vdev *vdev, const struct shape *shape, const struct inside 
 		.ctx = vdev,
 		.id = vdev->id,
 		.interrupt = on_interrupt,
-		.dma_read = vvm_dma_read,
-		.dma_write = vvm_dma_write,
+		.dma_enter = vmemory_enter,
+		.dma_leave = vmemory_leave,
 	};
 	vconfig_init(vdev);
 	vconfig_reset(vdev);
@@ -64,7 +64,7 @@ int vdev_fill(struct vdev *vdev, const struct shape *shape, const struct inside 
 
 void vdev_free(struct vdev *vdev)
 {
-	pthread_cond_destroy(&vdev->left);
+	pthread_cond_destroy(&vdev->changed);
 	pthread_mutex_destroy(&vdev->lock);
 	free(vdev->gathers);
 	free(vdev);
@@ -106,6 +106,7 @@ void vdev_reset(struct vdev *vdev)
 	vdev->inside->reset(vdev->it);
 	pthread_mutex_lock(&vdev->lock);
 	vconfig_reset(vdev);
+	vmemory_update(vdev);
 	vdev->stats.resets++;
 	pthread_mutex_unlock(&vdev->lock);
 	vdev->inside->function(vdev->it, false, false, false);

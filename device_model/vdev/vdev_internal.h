@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "../core/formats.h"
+#include "../core/gate.h"
 #include "../core/regs.h"
 #include "../platform/platform.h"
 #include "vdev.h"
@@ -55,7 +56,7 @@ enum { GATHER_PAGES = 2, GATHER_SLOTS = PORTAL_PAGE / PORTAL_DESC, PORTAL_PAGES 
 
 struct vdev {
 	pthread_mutex_t lock;
-	pthread_cond_t left; /* a user of the vm has left */
+	pthread_cond_t changed; /* a sender, or a user of the memory, has left */
 	struct platform *platform;
 	const struct inside *inside;
 	void *it;
@@ -67,7 +68,8 @@ struct vdev {
 	/* the VM behind the connection */
 	struct vdev_vm vm;
 	bool attached, bus_master;
-	uint32_t users;
+	uint32_t senders;   /* of interrupts */
+	struct gate memory; /* open: attached, and bus master */
 	uint8_t pci[VDEV_CONFIG_SIZE];
 	struct vdev_stats stats;
 	_Atomic bool portal_open;
@@ -95,14 +97,20 @@ struct outgoing {
 void vvm_send(struct vdev *vdev, const struct outgoing *message);
 /* Noted in the ledger as a decision about this interrupt. */
 void vvm_note(struct vdev *vdev, uint8_t kind, const struct outgoing *message, uint64_t detail, uint8_t more_flags);
-enum dma_result vvm_dma_read(void *vdev, uint64_t iova, void *buf, size_t len, size_t *done);
-enum dma_result vvm_dma_write(void *vdev, uint64_t iova, const void *buf, size_t len, size_t *done);
 
 /* vconfig.c */
 void vconfig_init(struct vdev *vdev);
 void vconfig_reset(struct vdev *vdev);
 int vconfig_read(struct vdev *vdev, uint64_t offset, uint8_t *buf, uint32_t count);
 int vconfig_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32_t count);
+
+/* vmemory.c */
+/* For struct iommu_target, and for a device of its own. */
+bool vmemory_enter(void *vdev, struct dma_space *space);
+void vmemory_leave(void *vdev, struct dma_space *space);
+/* Lock held. After each change of `attached` or `bus_master`. If the memory may not be accessed any more, the lock is given up
+ * until all who had entered it have left. */
+void vmemory_update(struct vdev *vdev);
 
 /* vportal.c */
 void vportal_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32_t count);

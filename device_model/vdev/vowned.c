@@ -22,7 +22,7 @@ struct engine {
 struct vowned {
 	struct vdev *vdev; /* the function around it */
 	struct idxd *idxd;
-	uint32_t num_vectors;
+	uint32_t num_vectors, num_engines;
 	uint32_t running; /* engines that have a thread */
 	struct engine engines[MAX_ENGINES];
 };
@@ -44,24 +44,19 @@ static void on_message(void *ctx, const struct interrupt_message *message)
 }
 
 /* No PASID reaches a VM: a queue that could be given one would be refused by Enable WQ, for the device has no such capability. */
-static enum dma_result on_dma_read(void *ctx, bool pasid_enable, uint32_t pasid, uint64_t iova, void *buf, size_t len,
-				   size_t *done)
+static bool on_dma_enter(void *ctx, bool pasid_enable, uint32_t pasid, struct dma_space *space)
 {
 	const struct vowned *owned = ctx;
 
 	(void)pasid;
-	*done = 0;
-	return pasid_enable ? DMA_FAULT : vvm_dma_read(owned->vdev, iova, buf, len, done);
+	return !pasid_enable && vmemory_enter(owned->vdev, space);
 }
 
-static enum dma_result on_dma_write(void *ctx, bool pasid_enable, uint32_t pasid, uint64_t iova, const void *buf,
-				    size_t len, size_t *done)
+static void on_dma_leave(void *ctx, struct dma_space *space)
 {
 	const struct vowned *owned = ctx;
 
-	(void)pasid;
-	*done = 0;
-	return pasid_enable ? DMA_FAULT : vvm_dma_write(owned->vdev, iova, buf, len, done);
+	vmemory_leave(owned->vdev, space);
 }
 
 /* The device's own SWERROR has it already; there is nobody else to tell. */
@@ -78,7 +73,7 @@ static void *engine_main(void *arg)
 {
 	const struct engine *engine = arg;
 
-	idxd_engine_run(engine->owned->idxd);
+	idxd_engine_run(engine->owned->idxd, engine->number);
 	return NULL;
 }
 
@@ -90,7 +85,6 @@ static bool start_engines(struct vowned *owned, uint32_t count)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	count = 1; /* the core has room for the work of one engine */
 	for (uint32_t i = 0; i < count && error == 0; i++) {
 		struct engine *engine = &owned->engines[i];
 
@@ -117,8 +111,11 @@ static void destroy(void *it)
 static bool step(void *it)
 {
 	struct vowned *owned = it;
+	bool worked = false;
 
-	return owned->running == 0 && idxd_engine_step(owned->idxd);
+	for (uint32_t i = 0; owned->running == 0 && i < owned->num_engines && !worked; i++)
+		worked = idxd_engine_step(owned->idxd, i);
+	return worked;
 }
 
 /* ---- accesses ---- */
@@ -189,8 +186,8 @@ static struct vowned *make(struct vdev *vdev, const struct vdev_own_config *conf
 	const struct idxd_ports ports = {
 		.ctx = owned,
 		.message = on_message,
-		.dma_read = on_dma_read,
-		.dma_write = on_dma_write,
+		.dma_enter = on_dma_enter,
+		.dma_leave = on_dma_leave,
 		.error = on_error,
 	};
 
@@ -198,6 +195,7 @@ static struct vowned *make(struct vdev *vdev, const struct vdev_own_config *conf
 		return NULL;
 	owned->vdev = vdev;
 	owned->num_vectors = config->device.num_msix;
+	owned->num_engines = config->device.num_engines;
 	owned->idxd = idxd_create(&config->device, &ports, platform_ledger(vdev->platform));
 	if (!owned->idxd) {
 		free(owned);

@@ -1,4 +1,4 @@
-/* vvm.c - the VM behind the connection: who is attached, and the way of interrupts and DMA into it. */
+/* vvm.c - the VM behind the connection: who is attached, and the way of interrupts into it. */
 #include <errno.h>
 
 #include "vdev_internal.h"
@@ -9,9 +9,12 @@ int vdev_attach(struct vdev *vdev, const struct vdev_vm *vm)
 
 	vportal_reset(vdev); /* pieces of a client that has gone are never joined to those of this one */
 	pthread_mutex_lock(&vdev->lock);
+	if (!vdev->attached)
+		vmemory_update(vdev); /* another thread may still be waiting for those inside the VM before */
 	if (!vdev->attached) {
 		vdev->vm = *vm;
 		vdev->attached = true;
+		vmemory_update(vdev);
 		result = 0;
 	}
 	pthread_mutex_unlock(&vdev->lock);
@@ -22,62 +25,10 @@ void vdev_detach(struct vdev *vdev)
 {
 	pthread_mutex_lock(&vdev->lock);
 	vdev->attached = false;
-	while (vdev->users > 0)
-		pthread_cond_wait(&vdev->left, &vdev->lock);
+	vmemory_update(vdev);
+	while (vdev->senders > 0)
+		pthread_cond_wait(&vdev->changed, &vdev->lock);
 	pthread_mutex_unlock(&vdev->lock);
-}
-
-static void leave_vm(struct vdev *vdev)
-{
-	pthread_mutex_lock(&vdev->lock);
-	if (--vdev->users == 0)
-		pthread_cond_broadcast(&vdev->left);
-	pthread_mutex_unlock(&vdev->lock);
-}
-
-/* ---- DMA ---- */
-
-/* False: no VM, or a function that may not be bus master (then DMA faults). Else leave_vm() must follow. */
-static bool enter_vm(struct vdev *vdev, struct vdev_vm *vm)
-{
-	bool entered;
-
-	pthread_mutex_lock(&vdev->lock);
-	entered = vdev->attached && vdev->bus_master;
-	if (entered) {
-		*vm = vdev->vm;
-		vdev->users++;
-	}
-	pthread_mutex_unlock(&vdev->lock);
-	return entered;
-}
-
-enum dma_result vvm_dma_read(void *ctx, uint64_t iova, void *buf, size_t len, size_t *done)
-{
-	struct vdev *vdev = ctx;
-	enum dma_result result;
-	struct vdev_vm vm;
-
-	*done = 0;
-	if (!enter_vm(vdev, &vm))
-		return DMA_FAULT;
-	result = vm.dma_read(vm.ctx, iova, buf, len, done);
-	leave_vm(vdev);
-	return result;
-}
-
-enum dma_result vvm_dma_write(void *ctx, uint64_t iova, const void *buf, size_t len, size_t *done)
-{
-	struct vdev *vdev = ctx;
-	enum dma_result result;
-	struct vdev_vm vm;
-
-	*done = 0;
-	if (!enter_vm(vdev, &vm))
-		return DMA_FAULT;
-	result = vm.dma_write(vm.ctx, iova, buf, len, done);
-	leave_vm(vdev);
-	return result;
 }
 
 /* ---- interrupts ---- */
@@ -122,7 +73,7 @@ void vvm_send(struct vdev *vdev, const struct outgoing *message)
 		return;
 	}
 	vm = vdev->vm;
-	vdev->users++;
+	vdev->senders++;
 	pthread_mutex_unlock(&vdev->lock);
 	/* Noted before it leaves: a guest that has seen an interrupt is never ahead of the ledger. */
 	vvm_note(vdev, LEDGER_INJECTED, message, message->address, 0);
@@ -132,6 +83,7 @@ void vvm_send(struct vdev *vdev, const struct outgoing *message)
 	pthread_mutex_lock(&vdev->lock);
 	vdev->stats.interrupts += result == 0;
 	vdev->stats.interrupts_lost += result != 0;
+	if (--vdev->senders == 0)
+		pthread_cond_broadcast(&vdev->changed);
 	pthread_mutex_unlock(&vdev->lock);
-	leave_vm(vdev);
 }
