@@ -30,6 +30,7 @@ from host_ctl.report import write_html, write_reports
 from host_ctl.report.summary import print_summary
 from host_ctl.results import CTRL_C, RunResult, check, decode
 from host_ctl.run_folder import RunLock
+from host_ctl.types_list import types_as_json, types_as_text
 from host_ctl.unfinished import unfinished_result, utc_now
 from host_ctl.version import version
 
@@ -54,9 +55,12 @@ examples:
 
 exit status:
   0 ISOLATED    1 LEAKED    2 wrong usage    3 NOT PROVEN    130 ended by Ctrl-C (the report has what was reached)"""
+_TYPES_ABOUT = """\
+The mdev types: what each is, how many instances a host with a device of the usual size can have, and what each does not do."""
 _EXAMPLES = """\
 examples:
   vdsa run                                       judge a run with 8 guests
+  vdsa types                                     which devices a guest can be given
   vdsa report show build/report/report.json      show its results again
   vdsa report html report.json -o report.html    make the HTML report from them
 
@@ -77,6 +81,11 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _add_run_options(run)
     run.set_defaults(handler=_run)
+    types = commands.add_parser(
+        "types", help="list the mdev types", description=_TYPES_ABOUT, formatter_class=formatter, parents=[common]
+    )
+    types.add_argument("--json", action="store_true", help="as JSON")
+    types.set_defaults(handler=_types)
     report = commands.add_parser("report", help="show the results of an earlier run", description="Results again.")
     forms = report.add_subparsers(title="forms", metavar="FORM", required=True)
     show = forms.add_parser("show", help="print the summary of a report.json", parents=[common])
@@ -226,6 +235,11 @@ def load_suite() -> Suite:
 def _seed(given: int | None) -> int:
     """A new seed is short enough to be typed."""
     return secrets.randbits(32) if given is None else given
+
+
+def _types(arguments: argparse.Namespace) -> int:
+    print(types_as_json() if arguments.json else types_as_text())
+    return 0
 
 
 def _read(path: Path) -> RunResult:

@@ -86,13 +86,13 @@ class MdevType:
 
 _VIRTUAL = (
     "no PASID, ATS or PRS: the guest's descriptors use its own physical addresses",
-    "shared mode, the event log, inter-domain operations and an IMS of the guest's",
+    "no shared mode, no event log, no inter-domain operations, no IMS of the guest's",
     "Linux's idxd driver needs exactly 1 IMS-backed vector: it takes vector n to be that of work queue n - 1",
     "clearing Bus Master Enable stops DMA and interrupts, but does not halt the device",
 )
 _OWN = (
     "no PASID, ATS or PRS: the guest's descriptors use its own physical addresses",
-    "shared mode, the event log, inter-domain operations, an IMS and interrupt handles",
+    "no shared mode, no event log, no inter-domain operations, no IMS, no interrupt handles",
     "it shares no work queue, entry or PASID with other mdevs, so it shows nothing about the isolation of what is shared",
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from host_ctl.cli import main
+from host_ctl.mdev_type import TYPES
 from host_ctl.options import OptionsError, RunOptions
 from host_ctl.results import decode, encode
 from host_ctl.run_folder import RunLock
@@ -291,3 +293,28 @@ def test_file_that_is_no_report_is_one_clear_error(
     assert code == 2
     assert message in error
     assert "Traceback" not in error
+
+
+# ---- types ----
+
+
+def test_types_are_listed_with_what_they_do_not_do(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["types"])
+    paragraphs = capsys.readouterr().out.split("\n\n")
+
+    assert status == 0
+    assert [paragraph.splitlines()[0] for paragraph in paragraphs] == list(TYPES)
+    assert all("limits:\n    - " in paragraph for paragraph in paragraphs)
+    assert "needs exactly 1 IMS-backed vector" in paragraphs[0]
+    assert "No-op and Drain only" in paragraphs[-1]
+
+
+def test_types_as_json_have_mdevs_words(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["types", "--json"])
+    rows = json.loads(capsys.readouterr().out)
+
+    assert [row["name"] for row in rows] == list(TYPES)
+    assert {row["device_api"] for row in rows} == {"vfio-user"}
+    assert [row["available_instances"] for row in rows] == [128, 128, 128, 128]
+    assert [tuple(row["vectors"].values()) for row in rows] == [(1, 255), (1, 255), (4, 4), (1, 1)]
+    assert all(row["description"] and row["does_not"] for row in rows)
