@@ -1,4 +1,4 @@
-"""What drivers do to a device, step by step, on the core rig: Linux's probe and binding, and the short set-up of user-space ones."""
+"""What drivers do to a device, on the core rig: Linux's probe and binding, and the short set-up of user-space ones."""
 
 from __future__ import annotations
 
