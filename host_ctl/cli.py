@@ -20,6 +20,7 @@ from host_ctl.errors import HostError
 from host_ctl.options import (
     MAX_GUESTS,
     MAX_VECTORS,
+    RUN_TYPES,
     Accelerator,
     Delivery,
     OptionsError,
@@ -111,6 +112,10 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         help="only scenarios with PATTERN in their name; may be repeated; such a run is NOT PROVEN",
     )  # fmt: skip
     what.add_argument("--no-controls", action="store_true", help="plant no faults; such a run is NOT PROVEN")
+    what.add_argument(
+        "--type", default=default.mdev_type, choices=RUN_TYPES,
+        help="mdev type of the guests' devices; `vdsa types` tells about them (%(default)s)",
+    )  # fmt: skip
     how = run.add_argument_group("how to run it")
     how.add_argument(
         "--delivery", choices=get_args(Delivery), default=default.delivery,
@@ -158,7 +163,7 @@ def _run(arguments: argparse.Namespace) -> int:
     options = RunOptions(
         guests=arguments.guests, vectors=arguments.vectors, seed=_seed(arguments.seed),
         delivery=arguments.delivery, accelerator=arguments.accel, report=arguments.report,
-        only=tuple(arguments.only), controls=not arguments.no_controls,
+        only=tuple(arguments.only), controls=not arguments.no_controls, mdev_type=arguments.type,
     )  # fmt: skip
     suite = load_suite()
     mode: Mode = "quiet" if arguments.quiet else "plain" if arguments.plain else "auto"

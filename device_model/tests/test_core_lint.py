@@ -29,7 +29,7 @@ def shown(machine: Machine) -> Config:
 
 
 def lint(
-    config: bytes, *, bar0: int = 0x10000, bar2: int = 0x4000, ranges: list[tuple[int, int]] | None = None
+    config: bytes | Config, *, bar0: int = 0x10000, bar2: int = 0x4000, ranges: list[tuple[int, int]] | None = None
 ) -> str | None:
     core: Any = core_under_test()
     named = [(0, 0x200), (0x600, 0x20), (0xF000, 0x1000)] if ranges is None else ranges

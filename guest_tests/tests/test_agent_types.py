@@ -1,4 +1,4 @@
-"""A guest brings an mdev of each type into service: configures it where it may, fires at every vector, is refused what is not its own."""
+"""A guest brings an mdev of each type into service: configures it where it may, fires, is refused what is not its own."""
 
 import asyncio
 from collections.abc import AsyncIterator

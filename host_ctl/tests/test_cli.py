@@ -318,3 +318,36 @@ def test_types_as_json_have_mdevs_words(capsys: pytest.CaptureFixture[str]) -> N
     assert [row["available_instances"] for row in rows] == [128, 128, 128, 128]
     assert [tuple(row["vectors"].values()) for row in rows] == [(1, 255), (1, 255), (4, 4), (1, 1)]
     assert all(row["description"] and row["does_not"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--type", "dsa-pf-v1"], "needs --no-controls"),
+        (["--type", "dsa-pf-v1", "--no-controls", "--vectors", "2"], "take 4 to 4"),
+    ],
+)
+def test_run_with_devices_of_their_own_says_what_it_needs(
+    words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *words]) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_type_is_part_of_the_command_that_repeats_a_run() -> None:
+    assert "--type" not in RunOptions().command()
+    assert RunOptions(mdev_type="dsa-1dwq-cfg-v1").command()[-2:] == ("--type", "dsa-1dwq-cfg-v1")
+
+
+def test_run_with_devices_of_their_own_is_partial() -> None:
+    options = RunOptions(mdev_type="dsa-pf-v1", controls=False)
+
+    assert options.shares_nothing
+    assert "shares nothing" in (options.partial or "")
+    assert RunOptions().partial is None
+
+
+@pytest.mark.parametrize("name", ["iax-1dwq-v1", "dsa-9dwq-v1"])
+def test_type_that_a_run_cannot_use_is_refused(name: str) -> None:
+    with pytest.raises(OptionsError, match="--type"):
+        RunOptions(mdev_type=name)
