@@ -4,7 +4,7 @@ BIN := .venv/bin
 PLACES := device_model host_ctl guest_tests qemu_patches
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-guests test bench lint clean
+.PHONY: help setup run-guests test bench coverage lint clean
 
 help: ## show this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,9 @@ test: setup ## run all tests
 
 bench: setup ## measure latencies, ratios and whole runs
 	@$(BIN)/python -m guest_tests.bench
+
+coverage: setup ## measure which lines and branches of the core the tests reach (floors: 90 % and 80 %)
+	@$(BIN)/python tools/coverage.py
 
 lint: setup ## check style and types
 	$(BIN)/ruff check $(PLACES)

@@ -18,7 +18,9 @@ C_FLAGS = ["-std=c17", "-D_GNU_SOURCE=", "-O2", "-g", "-fvisibility=hidden", "-W
 
 CDEF = """
 struct ledger_record { ...; };
-struct idxd_config { uint32_t num_wqs, total_wq_size, num_ims, max_xfer_log2, max_batch_log2; };
+struct idxd_config {
+    uint32_t num_wqs, total_wq_size, num_ims, max_xfer_log2, max_batch_log2, num_groups, num_engines, num_msix, kind;
+};
 struct vdev_vector { uint32_t entry, handle; };
 struct vdev_config {
     uint32_t id, wq, num_vectors, vmm_owns_msix;

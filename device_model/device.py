@@ -37,6 +37,12 @@ class DeviceConfig:
     """IMS entries: a multiple of 256, at most 16,128."""
     max_xfer_log2: int = 21
     max_batch_log2: int = 5
+    num_groups: int = 1
+    num_engines: int = 1
+    num_msix: int = 0
+    """Vectors of the device's own MSI-X table; 0: none."""
+    kind: int = 0
+    """0: DSA, 1: IAA (enum idxd_kind)."""
 
 
 @dataclass(frozen=True, slots=True)

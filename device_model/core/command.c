@@ -27,13 +27,14 @@ static void queues_quiet(struct idxd *idxd)
 
 static enum command_error check_device(const struct idxd *idxd)
 {
+	const struct group *group = &idxd->groups[0];
 	uint32_t sum = 0;
 
 	if (idxd->state != DEVICE_DISABLED)
 		return CMDERR_DEV_NOT_DISABLED;
 	for (uint32_t i = 0; i < idxd->config.num_wqs; i++) {
 		const bool sized = idxd->wqs[i].cfg[WQCFG_SIZE] != 0;
-		const bool grouped = idxd->group_wqs[i / 64] >> (i % 64) & 1;
+		const bool grouped = group->wqs[i / 64] >> (i % 64) & 1;
 
 		sum += idxd->wqs[i].cfg[WQCFG_SIZE];
 		if (sized != grouped)
@@ -41,7 +42,7 @@ static enum command_error check_device(const struct idxd *idxd)
 	}
 	if (sum > idxd->config.total_wq_size)
 		return CMDERR_WQ_SIZE_SUM;
-	return (sum != 0) != (idxd->group_engines != 0) ? CMDERR_GROUP_CONFIG : CMDERR_NONE;
+	return (sum != 0) != (group->engines != 0) ? CMDERR_GROUP_CONFIG : CMDERR_NONE;
 }
 
 static enum command_error enable_device(struct idxd *idxd)

@@ -4,12 +4,15 @@
 #include <stdlib.h>
 
 #include "idxd_internal.h"
+#include "memory.h"
 
 static bool config_ok(const struct idxd_config *config)
 {
 	return config->num_wqs >= 1 && config->num_wqs <= 255 && config->total_wq_size >= 1 &&
 	       config->total_wq_size <= 0xFFFF && config->max_xfer_log2 >= 12 && config->max_xfer_log2 <= 31 &&
-	       config->max_batch_log2 >= 1 && config->max_batch_log2 <= 10;
+	       config->max_batch_log2 >= 1 && config->max_batch_log2 <= 10 && config->num_groups >= 1 &&
+	       config->num_groups <= 16 && config->num_engines >= 1 && config->num_engines <= 16 &&
+	       config->num_msix == 0 && config->kind == IDXD_DSA;
 }
 
 static void free_parts(struct idxd *idxd)
@@ -18,12 +21,14 @@ static void free_parts(struct idxd *idxd)
 	free(idxd->wqs);
 	free(idxd->storage);
 	free(idxd->cmd_waiters);
+	free(idxd->groups);
+	free(idxd->scratch);
 	free(idxd);
 }
 
 struct idxd *idxd_create(const struct idxd_config *config, const struct idxd_ports *ports, struct ledger *ledger)
 {
-	const struct ims_sink sink = { .ctx = ports->ctx, .message = ports->message };
+	const struct interrupt_sink sink = { .ctx = ports->ctx, .message = ports->message };
 	struct idxd *idxd;
 
 	if (!config_ok(config))
@@ -37,8 +42,10 @@ struct idxd *idxd_create(const struct idxd_config *config, const struct idxd_por
 	idxd->wqs = calloc(config->num_wqs, sizeof(*idxd->wqs));
 	idxd->storage = calloc(config->total_wq_size, sizeof(*idxd->storage));
 	idxd->cmd_waiters = calloc(config->num_wqs, sizeof(*idxd->cmd_waiters));
+	idxd->groups = calloc(config->num_groups, sizeof(*idxd->groups));
+	idxd->scratch = malloc((size_t)MEMORY_VIEWS * MEMORY_CHUNK);
 	idxd->ims = ims_create(config->num_ims, &sink, ledger);
-	if (!idxd->wqs || !idxd->storage || !idxd->cmd_waiters || !idxd->ims)
+	if (!idxd->wqs || !idxd->storage || !idxd->cmd_waiters || !idxd->groups || !idxd->scratch || !idxd->ims)
 		goto fail;
 	if (pthread_mutex_init(&idxd->lock, NULL) != 0)
 		goto fail;
@@ -72,15 +79,18 @@ static bool step_locked(struct idxd *idxd)
 {
 	struct work work;
 	uint32_t wq;
-	uint32_t mode;
-	uint32_t limits;
+	struct wq_terms terms;
 
 	if (!wq_take(idxd, &work, &wq))
 		return false;
-	mode = idxd->wqs[wq].cfg[WQCFG_MODE];
-	limits = idxd->wqs[wq].cfg[WQCFG_LIMITS];
+	terms = (struct wq_terms){
+		.pasid_enable = idxd->wqs[wq].cfg[WQCFG_MODE] & WQCFG_MODE_PASID_EN,
+		.pasid = WQCFG_MODE_PASID(idxd->wqs[wq].cfg[WQCFG_MODE]),
+		.max_xfer_log2 = WQCFG_LIMITS_XFER(idxd->wqs[wq].cfg[WQCFG_LIMITS]),
+		.max_batch_log2 = WQCFG_LIMITS_BATCH(idxd->wqs[wq].cfg[WQCFG_LIMITS]),
+	};
 	pthread_mutex_unlock(&idxd->lock);
-	execute(idxd, &work, wq, mode, limits);
+	execute(idxd, &work, wq, &terms);
 	pthread_mutex_lock(&idxd->lock);
 	wq_finish(idxd, wq);
 	return true;

@@ -13,24 +13,31 @@
 
 #include "dma.h"
 #include "fault.h"
+#include "formats.h"
 #include "ims.h"
 #include "ledger.h"
 #include "regs.h"
 
 struct idxd;
 
+enum idxd_kind { IDXD_DSA = 0, IDXD_IAA = 1 };
+
 struct idxd_config {
 	uint32_t num_wqs;        /* 1 .. 255                                                */
 	uint32_t total_wq_size;  /* descriptors, 1 .. 65535                                 */
-	uint32_t num_ims;        /* IMS entries: a multiple of 256, at most 63 * 256        */
+	uint32_t num_ims;        /* IMS entries: a multiple of 256, at most 63 * 256; 0: none */
 	uint32_t max_xfer_log2;  /* 12 .. 31                                                */
 	uint32_t max_batch_log2; /* 1 .. 10                                                 */
+	uint32_t num_groups;     /* 1 .. 16                                                 */
+	uint32_t num_engines;    /* 1 .. 16                                                 */
+	uint32_t num_msix;       /* vectors of the device's own MSI-X table, 0 .. 2048      */
+	uint32_t kind;           /* enum idxd_kind                                          */
 };
 
 /* What the device is connected to. No function is called with a lock held; all may be called from any thread. */
 struct idxd_ports {
 	void *ctx;
-	void (*message)(void *ctx, const struct ims_message *message);
+	void (*message)(void *ctx, const struct interrupt_message *message);
 	/* Memory of the address space `pasid`, or with pasid_enable false of the device's own. *done: bytes moved. */
 	enum dma_result (*dma_read)(void *ctx, bool pasid_enable, uint32_t pasid, uint64_t iova, void *buf, size_t len,
 				    size_t *done);

@@ -5,6 +5,8 @@
 #include <pthread.h>
 
 #include "idxd.h"
+#include "msix.h"
+#include "request.h"
 
 /* A descriptor in a work queue. */
 struct work {
@@ -26,13 +28,20 @@ struct wq {
 	bool telling;               /* a thread is telling a waiter that its command has ended */
 };
 
+/* GRPCFG */
+struct group {
+	uint64_t wqs[GRPCFG_WQ_WORDS], engines, flags;
+};
+
 struct idxd {
 	pthread_mutex_t lock;
 	pthread_cond_t work_ready;
 	struct idxd_config config;
 	struct idxd_ports ports;
 	struct ledger *ledger;
-	struct ims *ims;
+	struct ims *ims;   /* NULL: num_ims 0 */
+	struct msix *msix; /* NULL: num_msix 0 */
+	uint8_t *scratch;  /* of the engine, for struct memory */
 	uint64_t next_cause;
 	uint32_t next_wq; /* arbitration: where the round starts */
 	uint32_t planted;
@@ -41,7 +50,7 @@ struct idxd {
 	uint32_t state; /* GENSTS */
 	uint32_t gencfg, genctrl, intcause, cmdstatus;
 	uint64_t swerror[4];
-	uint64_t group_wqs[GRPCFG_WQ_WORDS], group_engines, group_flags;
+	struct group *groups; /* num_groups */
 	struct wq *wqs;
 	struct work *storage; /* total_wq_size descriptors */
 	struct wq_waiter *cmd_waiters; /* one a work queue, for the CMD register */
@@ -68,6 +77,6 @@ void wq_finish(struct idxd *idxd, uint32_t index);
 void command_write(struct idxd *idxd, uint32_t cmd);
 
 /* execute.c; no lock held */
-void execute(struct idxd *idxd, const struct work *work, uint32_t wq, uint32_t mode, uint32_t limits);
+void execute(struct idxd *idxd, const struct work *work, uint32_t wq, const struct wq_terms *terms);
 
 #endif

@@ -18,7 +18,7 @@ struct ims_entry {
 struct ims {
 	pthread_mutex_t lock;
 	pthread_cond_t sent;
-	struct ims_sink sink;
+	struct interrupt_sink sink;
 	struct ledger *ledger;
 	uint32_t num_entries;
 	uint32_t planted; /* enum planted_fault; FAULT_NONE for ever in the build that ships */
@@ -33,7 +33,7 @@ static void entry_reset(struct ims_entry *entry)
 	entry->requested = false;
 }
 
-struct ims *ims_create(uint32_t num_entries, const struct ims_sink *sink, struct ledger *ledger)
+struct ims *ims_create(uint32_t num_entries, const struct interrupt_sink *sink, struct ledger *ledger)
 {
 	struct ims *ims;
 
@@ -117,7 +117,7 @@ static uint64_t ns_since(uint64_t start_ns)
 static void send_unlocking(struct ims *ims, uint32_t index, const struct witness *witness)
 {
 	struct ims_entry *entry = &ims->entries[index];
-	const struct ims_message message = {
+	const struct interrupt_message message = {
 		.address = entry->address,
 		.data = entry->data,
 		.entry = index,

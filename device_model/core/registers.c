@@ -5,7 +5,6 @@
 
 /* Where the tables are: the device says so in OFFSETS, in units of 0x100. */
 enum { TABLE_GRPCFG = 0x600, TABLE_WQCFG = 0x800, TABLE_IMS = 0x10000 };
-enum { NUM_GROUPS = 1, NUM_ENGINES = 1 };
 
 void registers_reset(struct idxd *idxd)
 {
@@ -13,9 +12,7 @@ void registers_reset(struct idxd *idxd)
 	idxd->gencfg = 0;
 	idxd->genctrl = 0;
 	idxd->intcause = 0;
-	memset(idxd->group_wqs, 0, sizeof(idxd->group_wqs));
-	idxd->group_engines = 0;
-	idxd->group_flags = 0;
+	memset(idxd->groups, 0, idxd->config.num_groups * sizeof(*idxd->groups));
 	for (uint32_t i = 0; i < idxd->config.num_wqs; i++) {
 		memset(idxd->wqs[i].cfg, 0, sizeof(idxd->wqs[i].cfg));
 		idxd->wqs[i].state = WQ_DISABLED;
@@ -71,9 +68,9 @@ static uint64_t read_fixed(const struct idxd *idxd, uint64_t offset)
 	case REG_WQCAP:
 		return idxd->config.total_wq_size | (uint64_t)idxd->config.num_wqs << 16 | WQCAP_DEDICATED;
 	case REG_GRPCAP:
-		return NUM_GROUPS;
+		return idxd->config.num_groups;
 	case REG_ENGCAP:
-		return NUM_ENGINES;
+		return idxd->config.num_engines;
 	case REG_OPCAP:
 		return 1ull << OP_NOOP | 1ull << OP_MEMMOVE;
 	case REG_OFFSETS:
@@ -118,15 +115,18 @@ static void write_fixed(struct idxd *idxd, uint64_t offset, uint32_t value)
 	}
 }
 
-/* ---- GRPCFG of group 0, as 64-bit words ---- */
+/* ---- GRPCFG, as 64-bit words; the offset is inside the table ---- */
 
 static uint64_t *group_word(struct idxd *idxd, uint64_t offset)
 {
+	struct group *group = &idxd->groups[offset / GRPCFG_STRIDE];
+
+	offset %= GRPCFG_STRIDE;
 	if (offset < 8 * GRPCFG_WQ_WORDS)
-		return &idxd->group_wqs[offset / 8];
+		return &group->wqs[offset / 8];
 	if (offset == GRPCFG_ENGINES)
-		return &idxd->group_engines;
-	return offset == GRPCFG_FLAGS ? &idxd->group_flags : NULL;
+		return &group->engines;
+	return offset == GRPCFG_FLAGS ? &group->flags : NULL;
 }
 
 static bool in_table(uint64_t offset, uint64_t base, uint64_t size)
@@ -144,7 +144,7 @@ static uint64_t read_word(struct idxd *idxd, uint64_t offset)
 {
 	if (offset < REG_FIXED_END)
 		return read_fixed(idxd, offset);
-	if (in_table(offset, TABLE_GRPCFG, (uint64_t)NUM_GROUPS * GRPCFG_STRIDE)) {
+	if (in_table(offset, TABLE_GRPCFG, (uint64_t)idxd->config.num_groups * GRPCFG_STRIDE)) {
 		const uint64_t *word = group_word(idxd, offset - TABLE_GRPCFG);
 
 		return word ? *word : 0;
@@ -163,7 +163,7 @@ static void write_dword(struct idxd *idxd, uint64_t offset, uint32_t value)
 {
 	if (offset < REG_FIXED_END) {
 		write_fixed(idxd, offset, value);
-	} else if (in_table(offset, TABLE_GRPCFG, (uint64_t)NUM_GROUPS * GRPCFG_STRIDE)) {
+	} else if (in_table(offset, TABLE_GRPCFG, (uint64_t)idxd->config.num_groups * GRPCFG_STRIDE)) {
 		uint64_t *word = group_word(idxd, (offset - TABLE_GRPCFG) & ~7ull);
 		const unsigned shift = offset % 8 * 8;
 

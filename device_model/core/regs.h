@@ -1,6 +1,5 @@
 /*
- * regs.h - offsets and fields of BAR0, of descriptors and of completion records, by the names of the DSA specification
- * (rev 3.0): chapter 9 for registers, chapter 8 for formats, section 5.7 for status codes.
+ * regs.h - offsets and fields of BAR0, by the names of the DSA specification (rev 3.0), chapter 9.
  */
 #ifndef VDSA_CORE_REGS_H
 #define VDSA_CORE_REGS_H
@@ -135,38 +134,5 @@ enum { IMS_CTRL_MASK = 1u << 0, IMS_CTRL_PENDING = 1u << 1, IMS_CTRL_IGNORE = 1u
 
 /* MSI-X table entry (PCI Express base specification, 7.7.2) */
 enum { MSIX_STRIDE = 16, MSIX_ADDR_LO = 0, MSIX_ADDR_HI = 4, MSIX_DATA = 8, MSIX_VCTRL = 12, MSIX_VCTRL_MASK = 1u };
-
-/* ---- portals (9.3): one page each, four pages a work queue ---- */
-enum { PORTAL_PAGE = 0x1000, PORTAL_WQ_STRIDE = 0x4000, PORTAL_DESC = 64 };
-enum portal { PORTAL_MSIX = 0, PORTAL_IMS = 1 };
-
-/* ---- descriptor (8.1) ---- */
-enum opcode { OP_NOOP = 0x00, OP_BATCH = 0x01, OP_DRAIN = 0x02, OP_MEMMOVE = 0x03 };
-enum {
-	DESC_F_FENCE = 1u << 0,
-	DESC_F_BOF = 1u << 1,
-	DESC_F_CRAV = 1u << 2,
-	DESC_F_RCR = 1u << 3,
-	DESC_F_RCI = 1u << 4,
-	DESC_F_CACHE = 1u << 8,
-	DESC_F_CR_TC = 1u << 12,
-};
-
-/* ---- completion record (8.2) ---- */
-enum { CR_SIZE = 32, CR_ALIGN = 32 };
-
-enum status {
-	STATUS_NONE = 0x00,
-	STATUS_SUCCESS = 0x01,
-	STATUS_OPCODE = 0x10,
-	STATUS_FLAGS = 0x11,
-	STATUS_RESERVED = 0x12,
-	STATUS_XFER_SIZE = 0x13,
-	STATUS_HANDLE = 0x19,
-	STATUS_CR_FAULT = 0x1A,
-	STATUS_CR_ALIGN = 0x1B,
-	STATUS_READ_ERROR = 0x20,
-	STATUS_WRITE_ERROR = 0x21,
-};
 
 #endif

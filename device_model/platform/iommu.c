@@ -121,7 +121,7 @@ static uint32_t remap_index(uint64_t address)
 	return (uint32_t)(address >> 5 & 0x7FFF) | (uint32_t)(address >> 2 & 1) << 15;
 }
 
-static void note(struct iommu *iommu, uint8_t kind, const struct ims_message *message, uint32_t target, unsigned vector)
+static void note(struct iommu *iommu, uint8_t kind, const struct interrupt_message *message, uint32_t target, unsigned vector)
 {
 	const struct witness *witness = &message->witness;
 	const struct ledger_record record = {
@@ -142,7 +142,7 @@ static void note(struct iommu *iommu, uint8_t kind, const struct ims_message *me
 	ledger_write(iommu->ledger, &record);
 }
 
-void iommu_message(struct iommu *iommu, const struct ims_message *message)
+void iommu_message(struct iommu *iommu, const struct interrupt_message *message)
 {
 	struct binding *binding = &iommu->remap[remap_index(message->address)];
 	const struct iommu_target *target = NULL;

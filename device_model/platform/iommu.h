@@ -42,7 +42,7 @@ int iommu_pasid_set(struct iommu *iommu, uint32_t pasid, const struct iommu_targ
 int iommu_pasid_clear(struct iommu *iommu, uint32_t pasid);
 
 /* For the device (struct idxd_ports). */
-void iommu_message(struct iommu *iommu, const struct ims_message *message);
+void iommu_message(struct iommu *iommu, const struct interrupt_message *message);
 enum dma_result iommu_dma_read(struct iommu *iommu, uint32_t pasid, uint64_t iova, void *buf, size_t len, size_t *done);
 enum dma_result iommu_dma_write(struct iommu *iommu, uint32_t pasid, uint64_t iova, const void *buf, size_t len, size_t *done);
 

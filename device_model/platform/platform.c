@@ -25,7 +25,7 @@ struct platform {
 
 /* ---- the device's ports ---- */
 
-static void on_message(void *ctx, const struct ims_message *message)
+static void on_message(void *ctx, const struct interrupt_message *message)
 {
 	struct platform *platform = ctx;
 

@@ -18,7 +18,7 @@ RAW = """
 from device_model.tests.core_rig import core_under_test
 core = core_under_test()
 assert core.__name__ == "_vdsa_sanitized"
-config = core.ffi.new("struct idxd_config *", [1, 1, 256, 21, 5])
+config = core.ffi.new("struct idxd_config *", [1, 1, 256, 21, 5, 1, 1, 0, 0])
 platform = core.lib.platform_create(config, 64, False)
 idxd = core.lib.platform_idxd(platform)
 """

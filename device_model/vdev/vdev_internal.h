@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "../core/formats.h"
 #include "../core/regs.h"
 #include "../platform/platform.h"
 #include "vdev.h"

@@ -494,6 +494,7 @@ static void bring_up(void)
 {
 	const struct idxd_config config = {
 		.num_wqs = GUESTS, .total_wq_size = 16 * GUESTS, .num_ims = ENTRIES, .max_xfer_log2 = 21, .max_batch_log2 = 5,
+		.num_groups = 1, .num_engines = 1,
 	};
 
 	platform = platform_create(&config, 1 << 18, true);

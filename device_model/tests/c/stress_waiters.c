@@ -13,7 +13,7 @@ static struct idxd *idxd;
 static struct told first, second;
 static bool first_returned;
 
-static void no_message(void *ctx, const struct ims_message *message)
+static void no_message(void *ctx, const struct interrupt_message *message)
 {
 	(void)ctx;
 	(void)message;
@@ -40,7 +40,7 @@ static void no_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
 
 static struct ledger *bring_up(void)
 {
-	const struct idxd_config config = { .num_wqs = 1, .total_wq_size = 8, .num_ims = 256, .max_xfer_log2 = 21, .max_batch_log2 = 5 };
+	const struct idxd_config config = { .num_wqs = 1, .total_wq_size = 8, .num_ims = 256, .max_xfer_log2 = 21, .max_batch_log2 = 5, .num_groups = 1, .num_engines = 1 };
 	const struct idxd_ports ports = { .message = no_message, .dma_read = no_read, .dma_write = no_write, .error = no_error };
 	struct ledger *ledger = ledger_create(64);
 

@@ -1,0 +1,36 @@
+/*
+ * operation.h - the operations (DSA specification 8.3): for each opcode, which flags and fields it has, which values are
+ * refused, and what it does to memory. Nothing here knows of work queues, records or interrupts.
+ */
+#ifndef VDSA_CORE_OPERATION_H
+#define VDSA_CORE_OPERATION_H
+
+#include "memory.h"
+#include "request.h"
+
+struct operation {
+	uint8_t opcode;
+	const char *name;
+	uint32_t flags;          /* DESC_F_* and operation-specific flags that it takes besides those that all take */
+	bool has_size;           /* a transfer size: not 0, at most the work queue's limit (else STATUS_XFER_SIZE) */
+	/* Its reserved fields among bytes 16 to 63 are 0. */
+	bool (*reserved_ok)(const struct request *request);
+	/* What else can be refused before anything is done, in the order of table 5-5. STATUS_NONE: nothing. NULL: nothing. */
+	uint8_t (*check)(const struct request *request);
+	/* Sets status and the fields of the outcome. The request has been checked. NULL: nothing to do, success. */
+	void (*run)(struct memory *memory, const struct request *request, struct outcome *outcome);
+};
+
+/* NULL: no such operation here. */
+const struct operation *operation_find(uint8_t opcode);
+/* Bit n of word n / 64: operation n is here. */
+void operation_capabilities(uint64_t opcap[4]);
+
+/* Ends an operation at a byte that could not be accessed: status, fault address, bytes completed (5.7). */
+void operation_fault(struct outcome *outcome, uint8_t status, uint64_t address, uint32_t bytes_completed);
+
+/* The table's rows, one file a kind of operation. */
+extern const struct operation operation_noop;
+extern const struct operation operation_memmove;
+
+#endif
