@@ -1,0 +1,373 @@
+"""Guests that do whatever they can, under a host that does what it should: core and model agree after every step, and no guest
+sees anything change but by its own doing or the host's."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from device_model.tests.direct_rig import RAM, RAM_SIZE
+from device_model.tests.lockstep import Guest, Lockstep
+
+EXAMPLES_VARIABLE = "VDSA_EXAMPLES"
+"""Number of examples, with another seed each time. Without it: DEFAULT_EXAMPLES, always the same ones."""
+DEFAULT_EXAMPLES = 2000
+
+RECORDS, SOURCE, DESTINATION, END = RAM, RAM + 0x400, RAM + 0x1400, RAM + RAM_SIZE
+CRAV, RCR, RCI = 1 << 2, 1 << 3, 1 << 4
+FULL = CRAV | RCR | RCI
+SLOTS, VECTORS = 4, 3
+
+which_guest = st.integers(0, SLOTS - 1)
+which_vector = st.integers(0, VECTORS)
+flag = st.booleans()
+handles = st.sampled_from(["own", "own", "own", "own 2", "other", "other 2", "stale", "free", "last", "outside", "ones", "next"])
+records = st.sampled_from(
+    [RECORDS, RECORDS + 32, RECORDS + 64, RECORDS + 96, RECORDS + 128, END - 32]
+    + [RECORDS + 8, END, END - 16, 0, RAM - 32, 2**64 - 32, 0xFEE0_0000, DESTINATION]
+)
+fire_flags = st.sampled_from([FULL, FULL, FULL, FULL, CRAV | RCI, RCI, CRAV | RCR, FULL | 1 << 12, FULL | 1, RCR | RCI])
+forged = st.sampled_from([0, 0, 0, 1, 0x80001, 1 << 31, 0xFFFFFFFF])
+addresses = st.sampled_from(
+    [SOURCE, DESTINATION, SOURCE + 7, DESTINATION - 0x1001, RECORDS, RAM, END - 64, END - 1, END, RAM - 1, 0, 2**64 - 1]
+    + [2**64 - 64, 0xFEE0_0000]
+)
+sizes = st.sampled_from([1, 8, 63, 64, 65, 300, 4096, 4097, 0x1800, RAM_SIZE, RAM_SIZE + 1, 0, 1 << 21, (1 << 21) + 1, 2**32 - 1])
+portals = st.sampled_from([0x1000, 0x0000, 0x1FC0, 0x0040, 0x2000, 0x3000])
+dwords = st.sampled_from([0, 1, 2, 3, 4, 7, 8, 0xF, 0x80000000, 0xFEE01000, 0x11, 1 << 28, 0xFFFFFFFF, 0x55AA55AA])
+operands = st.sampled_from([0, 1, 1, 1, 2, 3, 0x8001, 0x10001, 0x100, 0xFF, 0x20001, 0xFFFFF])
+codes = st.sampled_from([1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 10, 0, 11, 12, 15, 31])
+interesting = st.sampled_from(
+    [0x00, 0x10, 0x80, 0x88, 0x90, 0x98, 0xA0, 0xA4, 0xA8, 0xB0, 0xC0, 0xC4, 0xC8, 0xE0, 0xF0, 0x100, 0x400, 0x420]
+    + [0x600, 0x604, 0x608, 0x60C, 0x610, 0x618, 0x800, 0x804, 0x808, 0x818, 0x2000, 0x200C, 0x201C, 0x2040, 0x3000, 0xF000]
+)
+
+
+def descriptor(
+    opcode: int, flags: int, record: int, handle: int, *, source: int = 0, to: int = 0, size: int = 0, word: int = 0
+) -> bytes:
+    """64 bytes (8.1); word: PASID and Privilege as a guest forges them."""
+    return struct.pack("<IIQQQIHH24x", word, flags | opcode << 24, record, source, to, size, handle, 0)
+
+
+class Guests(RuleBasedStateMachine):
+    """The host creates, destroys, masks and unmasks; guests do what they like; the engine works when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lockstep = Lockstep(SLOTS)
+
+    def teardown(self) -> None:
+        try:
+            self._end()
+        finally:
+            self.lockstep.close()
+
+    def _end(self) -> None:
+        """All that is queued is carried out, and nothing is left of anybody who is gone."""
+        while self.lockstep.device.model.busy():
+            self._step()
+        for slot in range(SLOTS):
+            self.lockstep.destroy(slot)
+            self.lockstep.check(anybody=True)
+        self.lockstep.check_wiped()
+
+    def _guest(self, index: int) -> Guest | None:
+        guests = self.lockstep.guests
+        return guests[index % len(guests)] if guests else None
+
+    def _handle(self, guest: Guest, kind: str) -> int:
+        own = guest.mdev.handles
+        others = [handle for other in self.lockstep.guests if other is not guest for handle in other.mdev.handles]
+        found: dict[str, Sequence[int]] = {
+            "own": own,
+            "own 2": own[1:] or own,
+            "other": others or own,
+            "other 2": others[1:] or own,
+            "stale": self.lockstep.stale or own,
+            "free": [15],
+            "last": [255],
+            "outside": [256],
+            "ones": [0xFFFF],
+            "next": [own[-1] + 1],
+        }
+        return found[kind][0]
+
+    def _step(self) -> bool:
+        guest = self.lockstep.step()
+        self.lockstep.check(guest)
+        return guest is not None
+
+    # ---- the start ----
+
+    @initialize(vectors=st.tuples(*[st.integers(1, VECTORS)] * 3), started=st.integers(0, 7))
+    def begin(self, vectors: tuple[int, int, int], started: int) -> None:
+        for slot, count in enumerate(vectors):
+            guest = self.lockstep.create(slot, count)
+            if not started >> slot & 1:
+                self.lockstep.start(guest)
+        self.lockstep.check(anybody=True)
+
+    # ---- the engine ----
+
+    @rule(steps=st.integers(1, 4))
+    def engine(self, steps: int) -> None:
+        for _ in range(steps):
+            self._step()
+
+    @rule()
+    def engine_until_idle(self) -> None:
+        while self._step():
+            pass
+
+    # ---- the host ----
+
+    @rule(slot=which_guest, vectors=st.integers(1, VECTORS), started=flag)
+    def create(self, slot: int, vectors: int, started: bool) -> None:
+        if self.lockstep.by_slot[slot]:
+            return
+        guest = self.lockstep.create(slot, vectors)
+        if started:
+            self.lockstep.start(guest)
+        self.lockstep.check(guest)
+
+    @rule(slot=which_guest, anew=flag)
+    def destroy(self, slot: int, anew: bool) -> None:
+        """And another in its place at once: it gets the same entries, and so the same handles."""
+        if not self.lockstep.by_slot[slot]:
+            return
+        self.lockstep.destroy(slot)
+        self.lockstep.check()
+        if anew:
+            guest = self.lockstep.create(slot, VECTORS)
+            self.lockstep.start(guest)
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, vector=which_vector, what=st.sampled_from(["mask", "unmask", "mask", "unmask", "release_handle"]))
+    def host_on_entry(self, index: int, vector: int, what: str) -> None:
+        guest = self._guest(index)
+        if guest:
+            interrupt = guest.mdev.interrupts[vector % len(guest.mdev.interrupts)]
+            getattr(interrupt, what)()
+            self.lockstep.check(guest)
+
+    # ---- descriptors ----
+
+    @rule(index=which_guest, handle=handles, flags=fire_flags, record=records, word=forged, portal=portals)
+    def fire(self, index: int, handle: str, flags: int, record: int, word: int, portal: int) -> None:
+        guest = self._guest(index)
+        if guest:
+            record = record if flags & CRAV else 0
+            guest.vdev.store(portal, descriptor(0, flags, record, self._handle(guest, handle), word=word))
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, handle=handles, count=st.integers(1, 5))
+    def fire_well(self, index: int, handle: str, count: int) -> None:
+        """Nothing wrong with it, but perhaps the handle."""
+        guest = self._guest(index)
+        if guest:
+            for i in range(count):
+                guest.vdev.store(0x1000, descriptor(0, FULL, RECORDS + 32 * i, self._handle(guest, handle)))
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, handle=handles, flags=fire_flags, source=addresses, to=addresses, size=sizes, record=records)
+    def move(self, index: int, handle: str, flags: int, source: int, to: int, size: int, record: int) -> None:
+        guest = self._guest(index)
+        if guest:
+            named = self._handle(guest, handle) if flags & RCI else 0
+            record = record if flags & CRAV else 0
+            guest.vdev.store(0x1000, descriptor(3, flags, record, named, source=source, to=to, size=size))
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, handle=handles, at=st.integers(0, 63), value=st.integers(0, 255), moves=flag)
+    def malformed(self, index: int, handle: str, at: int, value: int, moves: bool) -> None:
+        """One byte is anything."""
+        guest = self._guest(index)
+        if not guest:
+            return
+        raw = bytearray(descriptor(0, FULL, RECORDS, self._handle(guest, handle)))
+        if moves:
+            raw = bytearray(
+                descriptor(3, FULL, RECORDS, self._handle(guest, handle), source=SOURCE, to=DESTINATION, size=100)
+            )
+        raw[at] = value
+        if not self._known_operation(raw[7]):
+            return
+        guest.vdev.store(0x1000, bytes(raw))
+        self.lockstep.check(guest)
+
+    def _known_operation(self, opcode: int) -> bool:
+        """The model knows it, or the device does not have it."""
+        known = opcode in self.lockstep.device.model.operations
+        return known or not self.lockstep.device.read(0x40 + opcode // 64 * 8, 8) >> opcode % 64 & 1
+
+    @rule(index=which_guest, portal=portals, first=st.integers(0, 7), count=st.integers(1, 9), handle=handles)
+    def store_pieces(self, index: int, portal: int, first: int, count: int, handle: str) -> None:
+        guest = self._guest(index)
+        if guest:
+            raw = descriptor(0, FULL, RECORDS, self._handle(guest, handle))
+            for piece in range(first, first + count):
+                at = piece % 8 * 8
+                guest.vdev.store(portal + at, raw[at : at + 8])
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, offset=st.sampled_from([0x1000, 0x1004, 0x1038, 0x103C, 0x1020]), size=st.sampled_from([1, 2, 4, 8]))
+    def store_of_another_size(self, index: int, offset: int, size: int) -> None:
+        guest = self._guest(index)
+        if guest and offset % size == 0:
+            guest.vdev.store(offset, bytes(size))
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, at=st.sampled_from([SOURCE, SOURCE + 0x800, RECORDS, END - 64]), byte=st.integers(1, 255))
+    def own_memory(self, index: int, at: int, byte: int) -> None:
+        guest = self._guest(index)
+        if guest:
+            guest.vdev.put(at, bytes((byte + i) & 0xFF for i in range(64)))
+            self.lockstep.check(guest)
+
+    # ---- registers ----
+
+    @rule(index=which_guest, code=codes, operand=operands, interrupt=flag)
+    def command(self, index: int, code: int, operand: int, interrupt: bool) -> None:
+        guest = self._guest(index)
+        if guest:
+            guest.vdev.write(0xA0, code << 20 | operand | interrupt << 31)
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, enable=st.sampled_from([(1, 6), (2, 1, 6), (9, 6), (10, 6), (7, 6), (5, 1, 6)]))
+    def enable(self, index: int, enable: tuple[int, ...]) -> None:
+        """What it takes to go on, after this or that."""
+        guest = self._guest(index)
+        if guest:
+            for code in enable:
+                guest.vdev.write(0xA0, code << 20 | (1 if code >= 7 else 0))
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, release=flag, by_handle=flag, vector=which_vector, handle=handles, more=st.sampled_from([0, 0, 0, 1, 2, 8]))
+    def handle_command(self, index: int, release: bool, by_handle: bool, vector: int, handle: str, more: int) -> None:
+        guest = self._guest(index)
+        if guest:
+            operand = self._handle(guest, handle) if by_handle else vector
+            guest.vdev.write(0xA0, (13 + release) << 20 | operand | more << 16)
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, offset=interesting, value=dwords, wide=flag, upper=dwords)
+    def any_register(self, index: int, offset: int, value: int, wide: bool, upper: int) -> None:
+        guest = self._guest(index)
+        if guest:
+            if wide:
+                guest.vdev.write(offset & ~7, value | upper << 32, 8)
+            else:
+                guest.vdev.write(offset, value)
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, offset=interesting, size=st.sampled_from([1, 2]), value=dwords)
+    def narrow_write(self, index: int, offset: int, size: int, value: int) -> None:
+        guest = self._guest(index)
+        if guest:
+            guest.vdev.write(offset, value & 0xFF, size)
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, register=st.sampled_from([0x88, 0x98, 0xC0]), value=st.integers(0, 7))
+    def status_register(self, index: int, register: int, value: int) -> None:
+        guest = self._guest(index)
+        if guest:
+            guest.vdev.write(register, value)
+            self.lockstep.check(guest)
+
+    # ---- interrupts ----
+
+    @rule(index=which_guest, vector=which_vector, masked=flag)
+    def vector_mask(self, index: int, vector: int, masked: bool) -> None:
+        self._write_vector(index, vector, 12, int(masked))
+
+    @rule(index=which_guest, vector=which_vector, register=st.sampled_from([0, 4, 8]), value=dwords)
+    def vector_message(self, index: int, vector: int, register: int, value: int) -> None:
+        self._write_vector(index, vector, register, value)
+
+    def _write_vector(self, index: int, vector: int, register: int, value: int) -> None:
+        guest = self._guest(index)
+        if guest:
+            guest.vdev.write(guest.vdev.model.tables.msix + 16 * vector + register, value)
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, vector=which_vector, value=st.sampled_from([0, 4, 4, 8, 0xC, 0xFFFFFFFF]))
+    def permissions(self, index: int, vector: int, value: int) -> None:
+        guest = self._guest(index)
+        if guest:
+            guest.vdev.write(guest.vdev.model.tables.permissions + 8 * vector, value)
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, control=st.sampled_from([0x80, 0x80, 0xC0, 0x40, 0x00]))
+    def msix_control(self, index: int, control: int) -> None:
+        self._write_config(index, 0x82, bytes([0, control]))
+
+    @rule(index=which_guest, command=st.sampled_from([6, 6, 2, 0, 4]))
+    def bus_master(self, index: int, command: int) -> None:
+        self._write_config(index, 0x04, bytes([command, 0]))
+
+    @rule(
+        index=which_guest,
+        offset=st.sampled_from([0, 2, 4, 6, 0x10, 0x14, 0x18, 0x24, 0x34, 0x3C, 0x40, 0x48, 0x80, 0x83, 0x84, 0xF8]),
+        data=st.binary(min_size=1, max_size=8),
+    )
+    def any_config(self, index: int, offset: int, data: bytes) -> None:
+        self._write_config(index, offset, data)
+
+    def _write_config(self, index: int, offset: int, data: bytes) -> None:
+        guest = self._guest(index)
+        if guest:
+            guest.vdev.write_config(offset, data)
+            self.lockstep.check(guest)
+
+    # ---- resets, and a VM that goes and comes ----
+
+    @rule(index=which_guest, how=st.sampled_from(["function", "vmm"]), start=flag)
+    def reset(self, index: int, how: str, start: bool) -> None:
+        guest = self._guest(index)
+        if guest:
+            if how == "function":
+                guest.vdev.write_config(0x48, b"\x00\x80")
+            else:
+                guest.vdev.reset()
+            if start:
+                self.lockstep.start(guest)
+            self.lockstep.check(guest)
+
+    @rule(index=which_guest, attach=flag)
+    def vm(self, index: int, attach: bool) -> None:
+        guest = self._guest(index)
+        if guest:
+            if attach and not guest.vdev.model.attached:
+                guest.vdev.attach()
+            elif not attach:
+                guest.vdev.detach()
+            self.lockstep.check(guest)
+
+
+def examples(default: int = DEFAULT_EXAMPLES, **more: Any) -> settings:
+    """Always the same examples unless EXAMPLES_VARIABLE asks for a number; a failure prints how to have it again."""
+    asked = os.environ.get(EXAMPLES_VARIABLE)
+    return settings(
+        max_examples=int(asked) if asked else default,
+        derandomize=not asked,
+        database=None,
+        deadline=None,
+        stateful_step_count=50,
+        print_blob=True,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        **more,
+    )
+
+
+@pytest.mark.timeout(0)
+def test_guests_see_of_the_device_what_the_specification_says() -> None:
+    run_state_machine_as_test(Guests, settings=examples())  # type: ignore[no-untyped-call]
