@@ -35,17 +35,18 @@ records = st.sampled_from(
 )
 fire_flags = st.sampled_from([FULL, FULL, FULL, FULL, CRAV | RCI, RCI, CRAV | RCR, FULL | 1 << 12, FULL | 1, RCR | RCI])
 forged = st.sampled_from([0, 0, 0, 1, 0x80001, 1 << 31, 0xFFFFFFFF])
-addresses = st.sampled_from(
-    [SOURCE, DESTINATION, SOURCE + 7, DESTINATION - 0x1001, RECORDS, RAM, END - 64, END - 1, END, RAM - 1, 0, 2**64 - 1]
-    + [2**64 - 64, 0xFEE0_0000]
-)
+_ADDRESSES = [SOURCE, DESTINATION, SOURCE + 7, DESTINATION - 0x1001, RECORDS, END - 64, END - 1, END, RAM - 1]
+_ADDRESSES += [0, 2**64 - 1, 2**64 - 64, 0xFEE0_0000]
+places = st.sampled_from([(source, to) for source in _ADDRESSES for to in _ADDRESSES])
 sizes = st.sampled_from([1, 8, 63, 64, 65, 300, 4096, 4097, 0x1800, RAM_SIZE, RAM_SIZE + 1, 0, 1 << 21, (1 << 21) + 1, 2**32 - 1])
 portals = st.sampled_from([0x1000, 0x0000, 0x1FC0, 0x0040, 0x2000, 0x3000])
 dwords = st.sampled_from([0, 1, 2, 3, 4, 7, 8, 0xF, 0x80000000, 0xFEE01000, 0x11, 1 << 28, 0xFFFFFFFF, 0x55AA55AA])
+gates = st.sampled_from(["ims", "ims", "disarmed", "vector", "function", "disabled"])
+ends = st.sampled_from(["open", "open", "release", "ignore", "stay"])
 operands = st.sampled_from([0, 1, 1, 1, 2, 3, 0x8001, 0x10001, 0x100, 0xFF, 0x20001, 0xFFFFF])
 codes = st.sampled_from([1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 10, 0, 11, 12, 15, 31])
 interesting = st.sampled_from(
-    [0x00, 0x10, 0x80, 0x88, 0x90, 0x98, 0xA0, 0xA4, 0xA8, 0xB0, 0xC0, 0xC4, 0xC8, 0xE0, 0xF0, 0x100, 0x400, 0x420]
+    [0x88, 0x88, 0x98, 0x98, 0xC0, 0xC0, 0x00, 0x10, 0x80, 0x88, 0x90, 0x98, 0xA0, 0xA4, 0xA8, 0xB0, 0xC0, 0xC4, 0xC8, 0xE0, 0xF0, 0x100, 0x400, 0x420]
     + [0x600, 0x604, 0x608, 0x60C, 0x610, 0x618, 0x800, 0x804, 0x808, 0x818, 0x2000, 0x200C, 0x201C, 0x2040, 0x3000, 0xF000]
 )
 
@@ -169,31 +170,49 @@ class Guests(RuleBasedStateMachine):
 
     # ---- descriptors ----
 
-    @rule(index=which_guest, handle=handles, flags=fire_flags, record=records, word=forged, portal=portals)
-    def fire(self, index: int, handle: str, flags: int, record: int, word: int, portal: int) -> None:
+    def _submitted(self, guest: Guest, run: bool) -> None:
+        self.lockstep.check(guest)
+        while run and self._step():
+            pass
+
+    @rule(index=which_guest, handle=handles, flags=fire_flags, record=records, word=forged, portal=portals, run=flag)
+    def fire(self, index: int, handle: str, flags: int, record: int, word: int, portal: int, run: bool) -> None:
         guest = self._guest(index)
         if guest:
             record = record if flags & CRAV else 0
             guest.vdev.store(portal, descriptor(0, flags, record, self._handle(guest, handle), word=word))
-            self.lockstep.check(guest)
+            self._submitted(guest, run)
 
-    @rule(index=which_guest, handle=handles, count=st.integers(1, 5))
-    def fire_well(self, index: int, handle: str, count: int) -> None:
+    @rule(index=which_guest, handle=handles, count=st.integers(1, 5), run=flag)
+    def fire_well(self, index: int, handle: str, count: int, run: bool) -> None:
         """Nothing wrong with it, but perhaps the handle."""
         guest = self._guest(index)
         if guest:
             for i in range(count):
                 guest.vdev.store(0x1000, descriptor(0, FULL, RECORDS + 32 * i, self._handle(guest, handle)))
-            self.lockstep.check(guest)
+            self._submitted(guest, run)
 
-    @rule(index=which_guest, handle=handles, flags=fire_flags, source=addresses, to=addresses, size=sizes, record=records)
-    def move(self, index: int, handle: str, flags: int, source: int, to: int, size: int, record: int) -> None:
+    @rule(index=which_guest, handle=handles, flags=fire_flags, places=places, size=sizes, record=records, run=flag)
+    def move(
+        self, index: int, handle: str, flags: int, places: tuple[int, int], size: int, record: int, run: bool
+    ) -> None:
         guest = self._guest(index)
         if guest:
             named = self._handle(guest, handle) if flags & RCI else 0
             record = record if flags & CRAV else 0
-            guest.vdev.store(0x1000, descriptor(3, flags, record, named, source=source, to=to, size=size))
-            self.lockstep.check(guest)
+            guest.vdev.put(SOURCE, bytes((size + i) & 0xFF for i in range(64)))
+            guest.vdev.store(0x1000, descriptor(3, flags, record, named, source=places[0], to=places[1], size=size))
+            self._submitted(guest, run)
+
+    @rule(index=which_guest, handle=handles, run=flag)
+    def move_well(self, index: int, handle: str, run: bool) -> None:
+        """Nothing wrong with it, but perhaps the handle."""
+        guest = self._guest(index)
+        if guest:
+            named = self._handle(guest, handle)
+            guest.vdev.put(SOURCE, bytes((named + i + 1) & 0xFF for i in range(64)))
+            guest.vdev.store(0x1000, descriptor(3, FULL, RECORDS, named, source=SOURCE, to=DESTINATION, size=64))
+            self._submitted(guest, run)
 
     @rule(index=which_guest, handle=handles, at=st.integers(0, 63), value=st.integers(0, 255), moves=flag)
     def malformed(self, index: int, handle: str, at: int, value: int, moves: bool) -> None:
@@ -210,28 +229,24 @@ class Guests(RuleBasedStateMachine):
         if not self._known_operation(raw[7]):
             return
         guest.vdev.store(0x1000, bytes(raw))
-        self.lockstep.check(guest)
+        self._submitted(guest, True)
 
     def _known_operation(self, opcode: int) -> bool:
         """The model knows it, or the device does not have it."""
         known = opcode in self.lockstep.device.model.operations
         return known or not self.lockstep.device.read(0x40 + opcode // 64 * 8, 8) >> opcode % 64 & 1
 
-    @rule(index=which_guest, portal=portals, first=st.integers(0, 7), count=st.integers(1, 9), handle=handles)
-    def store_pieces(self, index: int, portal: int, first: int, count: int, handle: str) -> None:
+    @rule(index=which_guest, portal=portals, first=st.integers(0, 7), count=st.integers(1, 9), odd=st.sampled_from([0, 0, 0, 1, 2, 4]))
+    def store_pieces(self, index: int, portal: int, first: int, count: int, odd: int) -> None:
+        """Ascending, from any one on; perhaps a store of another size before the last."""
         guest = self._guest(index)
         if guest:
-            raw = descriptor(0, FULL, RECORDS, self._handle(guest, handle))
+            raw = descriptor(0, FULL, RECORDS, self._handle(guest, "own"))
             for piece in range(first, first + count):
                 at = piece % 8 * 8
+                if odd and piece == first + count - 1:
+                    guest.vdev.store(portal + at, bytes(odd))
                 guest.vdev.store(portal + at, raw[at : at + 8])
-            self.lockstep.check(guest)
-
-    @rule(index=which_guest, offset=st.sampled_from([0x1000, 0x1004, 0x1038, 0x103C, 0x1020]), size=st.sampled_from([1, 2, 4, 8]))
-    def store_of_another_size(self, index: int, offset: int, size: int) -> None:
-        guest = self._guest(index)
-        if guest and offset % size == 0:
-            guest.vdev.store(offset, bytes(size))
             self.lockstep.check(guest)
 
     @rule(index=which_guest, at=st.sampled_from([SOURCE, SOURCE + 0x800, RECORDS, END - 64]), byte=st.integers(1, 255))
@@ -276,47 +291,61 @@ class Guests(RuleBasedStateMachine):
             guest.vdev.store(0x1000, descriptor(0, FULL, RECORDS, guest.mdev.handles[number]))
             guest.vdev.write(0xA0, 14 << 20 | number + 1)
             guest.vdev.store(0x1000, descriptor(0, FULL, RECORDS + 32, guest.mdev.handles[number]))
-            self.lockstep.check(guest)
+            self._submitted(guest, True)
 
-    @rule(index=which_guest, offset=interesting, value=dwords, wide=flag, upper=dwords)
-    def any_register(self, index: int, offset: int, value: int, wide: bool, upper: int) -> None:
+    @rule(index=which_guest, offset=interesting, size=st.sampled_from([4, 4, 4, 8, 1, 2]), value=dwords, upper=dwords)
+    def register(self, index: int, offset: int, size: int, value: int, upper: int) -> None:
         guest = self._guest(index)
         if guest:
-            if wide:
-                guest.vdev.write(offset & ~7, value | upper << 32, 8)
-            else:
-                guest.vdev.write(offset, value)
-            self.lockstep.check(guest)
-
-    @rule(index=which_guest, offset=interesting, size=st.sampled_from([1, 2]), value=dwords)
-    def narrow_write(self, index: int, offset: int, size: int, value: int) -> None:
-        guest = self._guest(index)
-        if guest:
-            guest.vdev.write(offset, value & 0xFF, size)
-            self.lockstep.check(guest)
-
-    @rule(index=which_guest, register=st.sampled_from([0x88, 0x98, 0xC0]), value=st.integers(0, 7))
-    def status_register(self, index: int, register: int, value: int) -> None:
-        guest = self._guest(index)
-        if guest:
-            guest.vdev.write(register, value)
+            whole = (value | upper << 32) & (1 << 8 * size) - 1
+            guest.vdev.write(offset // size * size, whole, size)
             self.lockstep.check(guest)
 
     # ---- interrupts ----
 
-    @rule(index=which_guest, vector=which_vector, masked=flag)
-    def vector_mask(self, index: int, vector: int, masked: bool) -> None:
-        self._write_vector(index, vector, 12, int(masked))
-
-    @rule(index=which_guest, vector=which_vector, register=st.sampled_from([0, 4, 8]), value=dwords)
-    def vector_message(self, index: int, vector: int, register: int, value: int) -> None:
-        self._write_vector(index, vector, register, value)
-
-    def _write_vector(self, index: int, vector: int, register: int, value: int) -> None:
+    @rule(index=which_guest, vector=which_vector, register=st.sampled_from([12, 12, 12, 0, 4, 8]), value=dwords)
+    def vector_register(self, index: int, vector: int, register: int, value: int) -> None:
         guest = self._guest(index)
         if guest:
             guest.vdev.write(guest.vdev.model.tables.msix + 16 * vector + register, value)
             self.lockstep.check(guest)
+
+    @rule(index=which_guest, vector=which_vector, gate=gates, end=ends)
+    def held_back(self, index: int, vector: int, gate: str, end: str) -> None:
+        """An interrupt that has to wait for something, which may never come."""
+        guest = self._guest(index)
+        if not guest:
+            return
+        number = vector % len(guest.mdev.handles)
+        self.lockstep.end_host_command()
+        self._gate(guest, number, gate, closed=True)
+        self.lockstep.check(guest)
+        for i in range(2):
+            guest.vdev.store(0x1000, descriptor(0, FULL, RECORDS + 32 * i, guest.mdev.handles[number]))
+        self._submitted(guest, True)
+        if end == "open":
+            self._gate(guest, number, gate, closed=False)
+        elif end == "release":
+            guest.vdev.write(0xA0, 14 << 20 | number + 1)
+        elif end == "ignore":
+            guest.vdev.write(guest.vdev.model.tables.permissions + 8 * (number + 1), 4)
+        self.lockstep.check(guest)
+
+    @staticmethod
+    def _gate(guest: Guest, number: int, gate: str, *, closed: bool) -> None:
+        interrupt = guest.mdev.interrupts[number]
+        if gate in ("ims", "disarmed") and not closed:
+            interrupt.unmask()
+        elif gate == "ims":
+            interrupt.mask()
+        elif gate == "disarmed":
+            interrupt.disarm()
+        elif gate == "vector":
+            guest.vdev.write(guest.vdev.model.tables.msix + 16 * (number + 1) + 12, int(closed))
+        elif gate == "function":
+            guest.vdev.write_config(0x83, bytes([0xC0 if closed else 0x80]))
+        elif gate == "disabled":
+            guest.vdev.write_config(0x83, bytes([0x00 if closed else 0x80]))
 
     @rule(index=which_guest, vector=which_vector, value=st.sampled_from([0, 4, 4, 8, 0xC, 0xFFFFFFFF]))
     def permissions(self, index: int, vector: int, value: int) -> None:
@@ -325,13 +354,13 @@ class Guests(RuleBasedStateMachine):
             guest.vdev.write(guest.vdev.model.tables.permissions + 8 * vector, value)
             self.lockstep.check(guest)
 
-    @rule(index=which_guest, control=st.sampled_from([0x80, 0x80, 0xC0, 0x40, 0x00]))
-    def msix_control(self, index: int, control: int) -> None:
-        self._write_config(index, 0x82, bytes([0, control]))
-
-    @rule(index=which_guest, command=st.sampled_from([6, 6, 2, 0, 4]))
-    def bus_master(self, index: int, command: int) -> None:
-        self._write_config(index, 0x04, bytes([command, 0]))
+    @rule(
+        index=which_guest,
+        what=st.sampled_from([(0x83, 0x80), (0x83, 0xC0), (0x83, 0x40), (0x83, 0), (4, 6), (4, 6), (4, 2), (4, 4)]),
+    )
+    def function(self, index: int, what: tuple[int, int]) -> None:
+        """MSI-X enable and function mask, bus master."""
+        self._write_config(index, what[0], bytes([what[1]]))
 
     @rule(
         index=which_guest,
