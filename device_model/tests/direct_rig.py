@@ -82,7 +82,9 @@ def _build(name: str, folder: Path, planted: bool) -> Path:
 class DirectVdev(Vdev):
     """A virtual device whose VM is memory in this process. `serve` attaches it, as a client that connects does."""
 
-    def __init__(self, device: Device, core: ModuleType, platform: object, config: VdevConfig, model: ModelVdev) -> None:
+    def __init__(
+        self, device: Device, core: ModuleType, platform: object, config: VdevConfig, model: ModelVdev
+    ) -> None:
         super().__init__(device, core, platform, config)
         self.model = model
         self._vm = self._ffi.new("struct direct_vm *")

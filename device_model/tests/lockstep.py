@@ -27,7 +27,9 @@ class SparsePasids(PasidAllocator):
 
     def __init__(self) -> None:
         super().__init__()
-        self._turn: Iterator[int] = cycle((0x00001, 0x80001, 0x00011, 0x00003, 0x10001, 0x80000, 0xFFFFF, 0x00010, 0x00002))
+        self._turn: Iterator[int] = cycle(
+            (0x00001, 0x80001, 0x00011, 0x00003, 0x10001, 0x80000, 0xFFFFF, 0x00010, 0x00002)
+        )
 
     def allocate(self) -> int:
         self._next = next(pasid for pasid in self._turn if pasid not in self._used)
@@ -89,9 +91,7 @@ class Lockstep:
     def __post_init__(self) -> None:
         self.device = DirectDevice(DeviceConfig(num_wqs=WQS, total_wq_size=WQS * WQ_SIZE, num_ims=256))
         self.chip = PhysicalDevice(self.device, wq_size=WQ_SIZE)
-        self.parts = Parts(
-            self.chip, SparsePasids(), ArrayDomain(self.chip), RemappingTable(self.device), describe
-        )
+        self.parts = Parts(self.chip, SparsePasids(), ArrayDomain(self.chip), RemappingTable(self.device), describe)
         self._offsets = self.device.watch(WATCHED_ENTRIES)
         self._constants = self.device.words()[:_FIXED]
         self.by_slot = [None] * self.slots

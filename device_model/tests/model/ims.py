@@ -94,9 +94,7 @@ class Ims:
         if handle >= len(self.entries):
             return False
         entry = self.entries[handle]
-        return (
-            entry.requested and entry.pasid_enable == pasid_enable and (not pasid_enable or entry.pasid == pasid)
-        )
+        return entry.requested and entry.pasid_enable == pasid_enable and (not pasid_enable or entry.pasid == pasid)
 
     def raise_(self, handle: int) -> None:
         """A completion interrupt whose handle was accepted."""

@@ -1,61 +1,41 @@
-"""Guests that do whatever they can, under a host that does what it should: core and model agree after every step, and no guest
-sees anything change but by its own doing or the host's."""
+"""The state machine of guests that do whatever they can, under a host that does what it should."""
 
 from __future__ import annotations
 
-import os
-import struct
 from collections.abc import Sequence
-from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from device_model.tests.direct_rig import RAM, RAM_SIZE
 from device_model.tests.lockstep import Guest, Lockstep
-
-EXAMPLES_VARIABLE = "VDSA_EXAMPLES"
-"""Number of examples, with another seed each time. Without it: DEFAULT_EXAMPLES, always the same ones."""
-DEFAULT_EXAMPLES = 2000
-
-RECORDS, SOURCE, DESTINATION, END = RAM, RAM + 0x400, RAM + 0x1400, RAM + RAM_SIZE
-CRAV, RCR, RCI = 1 << 2, 1 << 3, 1 << 4
-FULL = CRAV | RCR | RCI
-SLOTS, VECTORS = 4, 3
-
-which_guest = st.integers(0, SLOTS - 1)
-which_vector = st.integers(0, VECTORS)
-flag = st.booleans()
-handles = st.sampled_from(["own", "own", "own", "own 2", "other", "other 2", "stale", "free", "last", "outside", "ones", "next"])
-records = st.sampled_from(
-    [RECORDS, RECORDS + 32, RECORDS + 64, RECORDS + 96, RECORDS + 128, END - 32]
-    + [RECORDS + 8, END, END - 16, 0, RAM - 32, 2**64 - 32, 0xFEE0_0000, DESTINATION]
+from device_model.tests.model_inputs import (
+    CRAV,
+    DESTINATION,
+    END,
+    FULL,
+    RCI,
+    RECORDS,
+    SLOTS,
+    SOURCE,
+    VECTORS,
+    codes,
+    descriptor,
+    dwords,
+    ends,
+    fire_flags,
+    flag,
+    forged,
+    gates,
+    handles,
+    interesting,
+    operands,
+    places,
+    portals,
+    records,
+    sizes,
+    which_guest,
+    which_vector,
 )
-fire_flags = st.sampled_from([FULL, FULL, FULL, FULL, CRAV | RCI, RCI, CRAV | RCR, FULL | 1 << 12, FULL | 1, RCR | RCI])
-forged = st.sampled_from([0, 0, 0, 1, 0x80001, 1 << 31, 0xFFFFFFFF])
-_ADDRESSES = [SOURCE, DESTINATION, SOURCE + 7, DESTINATION - 0x1001, RECORDS, END - 64, END - 1, END, RAM - 1]
-_ADDRESSES += [0, 2**64 - 1, 2**64 - 64, 0xFEE0_0000]
-places = st.sampled_from([(source, to) for source in _ADDRESSES for to in _ADDRESSES])
-sizes = st.sampled_from([1, 8, 63, 64, 65, 300, 4096, 4097, 0x1800, RAM_SIZE, RAM_SIZE + 1, 0, 1 << 21, (1 << 21) + 1, 2**32 - 1])
-portals = st.sampled_from([0x1000, 0x0000, 0x1FC0, 0x0040, 0x2000, 0x3000])
-dwords = st.sampled_from([0, 1, 2, 3, 4, 7, 8, 0xF, 0x80000000, 0xFEE01000, 0x11, 1 << 28, 0xFFFFFFFF, 0x55AA55AA])
-gates = st.sampled_from(["ims", "ims", "disarmed", "vector", "function", "disabled"])
-ends = st.sampled_from(["open", "open", "release", "ignore", "stay"])
-operands = st.sampled_from([0, 1, 1, 1, 2, 3, 0x8001, 0x10001, 0x100, 0xFF, 0x20001, 0xFFFFF])
-codes = st.sampled_from([1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 10, 0, 11, 12, 15, 31])
-interesting = st.sampled_from(
-    [0x88, 0x88, 0x98, 0x98, 0xC0, 0xC0, 0x00, 0x10, 0x80, 0x88, 0x90, 0x98, 0xA0, 0xA4, 0xA8, 0xB0, 0xC0, 0xC4, 0xC8, 0xE0, 0xF0, 0x100, 0x400, 0x420]
-    + [0x600, 0x604, 0x608, 0x60C, 0x610, 0x618, 0x800, 0x804, 0x808, 0x818, 0x2000, 0x200C, 0x201C, 0x2040, 0x3000, 0xF000]
-)
-
-
-def descriptor(
-    opcode: int, flags: int, record: int, handle: int, *, source: int = 0, to: int = 0, size: int = 0, word: int = 0
-) -> bytes:
-    """64 bytes (8.1); word: PASID and Privilege as a guest forges them."""
-    return struct.pack("<IIQQQIHH24x", word, flags | opcode << 24, record, source, to, size, handle, 0)
 
 
 class Guests(RuleBasedStateMachine):
@@ -159,7 +139,11 @@ class Guests(RuleBasedStateMachine):
             self.lockstep.start(guest)
             self.lockstep.check(guest)
 
-    @rule(index=which_guest, vector=which_vector, what=st.sampled_from(["mask", "unmask", "mask", "unmask", "disarm", "release_handle"]))
+    @rule(
+        index=which_guest,
+        vector=which_vector,
+        what=st.sampled_from(["mask", "unmask", "mask", "unmask", "disarm", "release_handle"]),
+    )
     def host_on_entry(self, index: int, vector: int, what: str) -> None:
         guest = self._guest(index)
         if guest:
@@ -236,7 +220,13 @@ class Guests(RuleBasedStateMachine):
         known = opcode in self.lockstep.device.model.operations
         return known or not self.lockstep.device.read(0x40 + opcode // 64 * 8, 8) >> opcode % 64 & 1
 
-    @rule(index=which_guest, portal=portals, first=st.integers(0, 7), count=st.integers(1, 9), odd=st.sampled_from([0, 0, 0, 1, 2, 4]))
+    @rule(
+        index=which_guest,
+        portal=portals,
+        first=st.integers(0, 7),
+        count=st.integers(1, 9),
+        odd=st.sampled_from([0, 0, 0, 1, 2, 4]),
+    )
     def store_pieces(self, index: int, portal: int, first: int, count: int, odd: int) -> None:
         """Ascending, from any one on; perhaps a store of another size before the last."""
         guest = self._guest(index)
@@ -274,7 +264,14 @@ class Guests(RuleBasedStateMachine):
                 guest.vdev.write(0xA0, code << 20 | (1 if code >= 7 else 0))
             self.lockstep.check(guest)
 
-    @rule(index=which_guest, release=flag, by_handle=flag, vector=which_vector, handle=handles, more=st.sampled_from([0, 0, 0, 1, 2, 8]))
+    @rule(
+        index=which_guest,
+        release=flag,
+        by_handle=flag,
+        vector=which_vector,
+        handle=handles,
+        more=st.sampled_from([0, 0, 0, 1, 2, 8]),
+    )
     def handle_command(self, index: int, release: bool, by_handle: bool, vector: int, handle: str, more: int) -> None:
         guest = self._guest(index)
         if guest:
@@ -399,24 +396,3 @@ class Guests(RuleBasedStateMachine):
             elif not attach:
                 guest.vdev.detach()
             self.lockstep.check(guest)
-
-
-def examples(default: int = DEFAULT_EXAMPLES, **more: Any) -> settings:
-    """Always the same examples unless EXAMPLES_VARIABLE asks for a number; a failure prints how to have it again."""
-    asked = os.environ.get(EXAMPLES_VARIABLE)
-    return settings(
-        max_examples=int(asked) if asked else default,
-        derandomize=not asked,
-        database=None,
-        deadline=None,
-        stateful_step_count=50,
-        print_blob=True,
-        phases=(Phase.explicit, Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
-        **more,
-    )
-
-
-@pytest.mark.timeout(0)
-def test_guests_see_of_the_device_what_the_specification_says() -> None:
-    run_state_machine_as_test(Guests, settings=examples())  # type: ignore[no-untyped-call]
