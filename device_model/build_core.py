@@ -19,7 +19,8 @@ C_FLAGS = ["-std=c17", "-D_GNU_SOURCE=", "-O2", "-g", "-fvisibility=hidden", "-W
 CDEF = """
 struct ledger_record { ...; };
 struct idxd_config {
-    uint32_t num_wqs, total_wq_size, num_ims, max_xfer_log2, max_batch_log2, num_groups, num_engines, num_msix, kind;
+    uint32_t num_wqs, total_wq_size, num_ims, max_xfer_log2, max_batch_log2, num_groups, num_engines, num_msix, kind,
+        features;
 };
 struct vdev_vector { uint32_t entry, handle; };
 struct vdev_config {
@@ -38,7 +39,7 @@ struct vfu_server_stats {
 
 struct platform; struct idxd; struct iommu; struct ledger; struct vdev; struct iommu_target; struct vfu_server;
 
-struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engine);
+struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engines);
 void platform_stop(struct platform *platform);
 void platform_destroy(struct platform *platform);
 struct idxd *platform_idxd(struct platform *platform);
@@ -50,7 +51,14 @@ size_t ledger_read(struct ledger *ledger, struct ledger_record *records, size_t 
 uint64_t idxd_bar0_size(const struct idxd *idxd);
 uint64_t idxd_bar0_read(struct idxd *idxd, uint64_t offset, unsigned size);
 void idxd_bar0_write(struct idxd *idxd, uint64_t offset, unsigned size, uint64_t value);
-bool idxd_engine_step(struct idxd *idxd);
+bool idxd_engine_step(struct idxd *idxd, uint32_t engine);
+uint64_t idxd_msix_table_offset(const struct idxd *idxd);
+uint64_t idxd_msix_pba_offset(const struct idxd *idxd);
+void idxd_set_bus_master(struct idxd *idxd, bool on);
+void idxd_set_msix(struct idxd *idxd, bool enabled, bool function_mask);
+void idxd_flr(struct idxd *idxd);
+void idxd_submit(struct idxd *idxd, uint32_t wq, int portal, const uint8_t desc[64], uint32_t requester);
+void idxd_halt(struct idxd *idxd);
 
 int iommu_remap_set(struct iommu *iommu, uint32_t index, const struct iommu_target *target, unsigned vector);
 int iommu_remap_clear(struct iommu *iommu, uint32_t index);

@@ -21,16 +21,26 @@ enum {
 	DESC_F_ALL = DESC_F_CRAV | DESC_F_RCR | DESC_F_RCI | DESC_F_CR_TC, /* what every operation takes */
 };
 
+enum {
+	BATCH_F_LIST_TC = 1u << 9,
+	DRAIN_F_NO_READBACK = 1u << 18 | 1u << 19, /* suppress the implicit readbacks of TC-A and TC-B */
+};
+
 /* ---- completion record (8.2) ---- */
-enum { CR_SIZE = 32, CR_ALIGN = 32 };
+enum { CR_SIZE = 32, CR_ALIGN = 32, IAA_CR_SIZE = 64, IAA_CR_ALIGN = 64 };
 
 enum status {
 	STATUS_NONE = 0x00,
 	STATUS_SUCCESS = 0x01,
+	STATUS_FALSE_PREDICATE = 0x02,
+	STATUS_BATCH_FAILURES = 0x05,
+	STATUS_LIST_FAULT = 0x06,
 	STATUS_OPCODE = 0x10,
 	STATUS_FLAGS = 0x11,
 	STATUS_RESERVED = 0x12,
 	STATUS_XFER_SIZE = 0x13,
+	STATUS_COUNT = 0x14,
+	STATUS_LIST_ALIGN = 0x18,
 	STATUS_HANDLE = 0x19,
 	STATUS_CR_FAULT = 0x1A,
 	STATUS_CR_ALIGN = 0x1B,

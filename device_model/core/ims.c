@@ -73,7 +73,7 @@ void ims_destroy(struct ims *ims)
 
 uint32_t ims_num_entries(const struct ims *ims)
 {
-	return ims->num_entries;
+	return ims ? ims->num_entries : 0;
 }
 
 #ifdef VDSA_PLANTED_FAULTS
@@ -244,7 +244,7 @@ void ims_reset(struct ims *ims)
 
 static bool set_requested(struct ims *ims, uint32_t entry, bool requested)
 {
-	if (entry >= ims->num_entries)
+	if (entry >= ims_num_entries(ims))
 		return false;
 	pthread_mutex_lock(&ims->lock);
 	ims->entries[entry].requested = requested;
@@ -266,7 +266,7 @@ bool ims_release_handle(struct ims *ims, uint32_t entry)
 
 void ims_wait_sent(struct ims *ims, uint32_t entry)
 {
-	if (entry >= ims->num_entries)
+	if (entry >= ims_num_entries(ims))
 		return;
 	pthread_mutex_lock(&ims->lock);
 	while (ims->entries[entry].sending > 0)
@@ -276,7 +276,7 @@ void ims_wait_sent(struct ims *ims, uint32_t entry)
 
 void ims_set_ignore(struct ims *ims, uint32_t entry, bool ignore)
 {
-	if (entry >= ims->num_entries)
+	if (entry >= ims_num_entries(ims))
 		return;
 	pthread_mutex_lock(&ims->lock);
 	ims->entries[entry].ctrl &= ~(uint32_t)IMS_CTRL_IGNORE;
@@ -289,7 +289,7 @@ bool ims_pending(struct ims *ims, uint32_t entry)
 {
 	bool pending = false;
 
-	if (entry >= ims->num_entries)
+	if (entry >= ims_num_entries(ims))
 		return false;
 	pthread_mutex_lock(&ims->lock);
 	pending = ims->entries[entry].ctrl & IMS_CTRL_PENDING;

@@ -17,6 +17,7 @@ struct ims;
 /* num_entries: a multiple of 256, at most 63 * 256 (GENCAP[30:25]). NULL: out of memory or bad number. */
 struct ims *ims_create(uint32_t num_entries, const struct interrupt_sink *sink, struct ledger *ledger);
 void ims_destroy(struct ims *ims);
+/* A device without an IMS has NULL: no entries, and no entry can be named to the functions that take one. */
 uint32_t ims_num_entries(const struct ims *ims);
 
 /* Register access to the slot region: offset in bytes, size 4 or 8, aligned, inside the region (else reads 0, writes nothing). */

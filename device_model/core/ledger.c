@@ -42,18 +42,25 @@ void ledger_destroy(struct ledger *ledger)
 	free(ledger);
 }
 
-void ledger_write(struct ledger *ledger, const struct ledger_record *record)
+void ledger_write_all(struct ledger *ledger, const struct ledger_record *records, size_t count)
 {
-	struct ledger_record *slot;
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	pthread_mutex_lock(&ledger->lock);
-	slot = &ledger->ring[ledger->written & (ledger->capacity - 1)];
-	*slot = *record;
-	slot->seq = ledger->written++;
-	slot->time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	for (size_t i = 0; i < count; i++) {
+		struct ledger_record *slot = &ledger->ring[ledger->written & (ledger->capacity - 1)];
+
+		*slot = records[i];
+		slot->seq = ledger->written++;
+		slot->time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	}
 	pthread_mutex_unlock(&ledger->lock);
+}
+
+void ledger_write(struct ledger *ledger, const struct ledger_record *record)
+{
+	ledger_write_all(ledger, record, 1);
 }
 
 size_t ledger_read(struct ledger *ledger, struct ledger_record *records, size_t max, uint64_t *lost)

@@ -10,6 +10,8 @@ const struct operation operation_noop = { .opcode = OP_NOOP, .name = "No-op", .r
 
 static const struct operation *const operations[] = {
 	[OP_NOOP] = &operation_noop,
+	[OP_BATCH] = &operation_batch,
+	[OP_DRAIN] = &operation_drain,
 	[OP_MEMMOVE] = &operation_memmove,
 };
 

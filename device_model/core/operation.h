@@ -12,6 +12,8 @@ struct operation {
 	uint8_t opcode;
 	const char *name;
 	uint32_t flags;          /* DESC_F_* and operation-specific flags that it takes besides those that all take */
+	/* Flags that are wrong as they are together: set where they may not be, or missing. NULL: none. */
+	uint32_t (*invalid_flags)(const struct request *request);
 	bool has_size;           /* a transfer size: not 0, at most the work queue's limit (else STATUS_XFER_SIZE) */
 	/* Its reserved fields among bytes 16 to 63 are 0. */
 	bool (*reserved_ok)(const struct request *request);
@@ -31,6 +33,8 @@ void operation_fault(struct outcome *outcome, uint8_t status, uint64_t address, 
 
 /* The table's rows, one file a kind of operation. */
 extern const struct operation operation_noop;
+extern const struct operation operation_batch; /* its members are batch.c's */
+extern const struct operation operation_drain;
 extern const struct operation operation_memmove;
 
 #endif

@@ -14,6 +14,8 @@ struct wq_terms {
 	uint32_t pasid;
 	uint32_t max_xfer_log2;
 	uint32_t max_batch_log2;
+	uint64_t operations[4]; /* bit n of word n / 64: operation n may run (WQ OPCFG, or OPCAP) */
+	bool iaa; /* 64-byte completion records */
 };
 
 /* Everything comes from the one copy that was made when the descriptor was submitted, or fetched as member of a batch. */
@@ -30,6 +32,7 @@ struct request {
 	enum portal portal;
 	struct wq_terms terms;
 	bool in_batch;
+	uint32_t index; /* of a member: its place in the batch */
 	struct witness witness;
 };
 

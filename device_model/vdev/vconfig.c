@@ -129,7 +129,7 @@ int vconfig_read(struct vdev *vdev, uint64_t offset, uint8_t *buf, uint32_t coun
 	return 0;
 }
 
-/* What the written bits mean from now on. Lock held; given up while pending interrupts are sent. */
+/* What the written bits mean from now on. Lock held; given up while DMA ends and while pending interrupts are sent. */
 static void apply(struct vdev *vdev)
 {
 	const uint16_t msix = get16(vdev, MSIX_CTRL);
@@ -137,6 +137,7 @@ static void apply(struct vdev *vdev)
 	vdev->bus_master = get16(vdev, PCI_COMMAND) & PCI_COMMAND_MASTER;
 	vdev->msix_enabled = msix & MSIX_CTRL_ENABLE;
 	vdev->msix_function_mask = msix & MSIX_CTRL_FUNCTION_MASK;
+	vmemory_update(vdev);
 	vmsix_quiesce(vdev);
 	vmsix_flush(vdev);
 }

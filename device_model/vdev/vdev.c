@@ -16,9 +16,12 @@ int vdev_attach(struct vdev *vdev, const struct vdev_vm *vm)
 	vportal_reset(vdev); /* pieces of a client that has gone are never joined to those of this one */
 
 	pthread_mutex_lock(&vdev->lock);
+	if (!vdev->attached)
+		vmemory_update(vdev); /* another thread may still be waiting for those inside the VM before */
 	if (!vdev->attached) {
 		vdev->vm = *vm;
 		vdev->attached = true;
+		vmemory_update(vdev);
 		result = 0;
 	}
 	pthread_mutex_unlock(&vdev->lock);
@@ -29,60 +32,10 @@ void vdev_detach(struct vdev *vdev)
 {
 	pthread_mutex_lock(&vdev->lock);
 	vdev->attached = false;
+	vmemory_update(vdev);
 	while (vdev->inside > 0)
 		pthread_cond_wait(&vdev->changed, &vdev->lock);
 	pthread_mutex_unlock(&vdev->lock);
-}
-
-/* False: no VM, or a function that may not be bus master (then DMA faults). Else leave_vm() must follow. */
-static bool enter_vm(struct vdev *vdev, struct vdev_vm *vm)
-{
-	bool entered;
-
-	pthread_mutex_lock(&vdev->lock);
-	entered = vdev->attached && vdev->bus_master;
-	if (entered) {
-		*vm = vdev->vm;
-		vdev->inside++;
-	}
-	pthread_mutex_unlock(&vdev->lock);
-	return entered;
-}
-
-static void leave_vm(struct vdev *vdev)
-{
-	pthread_mutex_lock(&vdev->lock);
-	if (--vdev->inside == 0)
-		pthread_cond_broadcast(&vdev->changed);
-	pthread_mutex_unlock(&vdev->lock);
-}
-
-static enum dma_result on_dma_read(void *ctx, uint64_t iova, void *buf, size_t len, size_t *done)
-{
-	struct vdev *vdev = ctx;
-	enum dma_result result;
-	struct vdev_vm vm;
-
-	*done = 0;
-	if (!enter_vm(vdev, &vm))
-		return DMA_FAULT;
-	result = vm.dma_read(vm.ctx, iova, buf, len, done);
-	leave_vm(vdev);
-	return result;
-}
-
-static enum dma_result on_dma_write(void *ctx, uint64_t iova, const void *buf, size_t len, size_t *done)
-{
-	struct vdev *vdev = ctx;
-	enum dma_result result;
-	struct vdev_vm vm;
-
-	*done = 0;
-	if (!enter_vm(vdev, &vm))
-		return DMA_FAULT;
-	result = vm.dma_write(vm.ctx, iova, buf, len, done);
-	leave_vm(vdev);
-	return result;
 }
 
 static void on_interrupt(void *ctx, unsigned vector, const struct witness *witness)
@@ -157,8 +110,8 @@ struct vdev *vdev_create(struct platform *platform, const struct vdev_config *co
 		.ctx = vdev,
 		.id = config->id,
 		.interrupt = on_interrupt,
-		.dma_read = on_dma_read,
-		.dma_write = on_dma_write,
+		.dma_enter = vmemory_enter,
+		.dma_leave = vmemory_leave,
 	};
 	vdev->owner = (struct wq_owner){ .ctx = vdev, .error = on_error };
 	atomic_init(&vdev->portal_open, true);
@@ -211,6 +164,7 @@ void vdev_reset(struct vdev *vdev)
 		vdev->vectors[i].handle_live = false;
 	vmsix_quiesce(vdev);
 	vconfig_reset(vdev);
+	vmemory_update(vdev);
 	vmsix_reset(vdev);
 	vregs_reset(vdev);
 	vdev->stats.resets++;

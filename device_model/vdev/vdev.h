@@ -35,10 +35,9 @@ struct vdev_vm {
 	int (*message)(void *ctx, uint64_t address, uint32_t data);
 	/* Interrupt by the eventfd that the client registered for `vector`. 0, or -errno. Only with QEMU-owned MSI-X. */
 	int (*signal)(void *ctx, unsigned vector);
-	/* DMA in the VM's address space. Ranges are checked by the callee; iova + len may wrap: a fault at the first
-	 * unmapped byte. A read-only map faults writes. *done is the number of bytes moved. */
-	enum dma_result (*dma_read)(void *ctx, uint64_t iova, void *buf, size_t len, size_t *done);
-	enum dma_result (*dma_write)(void *ctx, uint64_t iova, const void *buf, size_t len, size_t *done);
+	/* Into the VM's address space; see dma.h. Left by space->ops->leave. Ranges are checked there; a read-only map is no
+	 * target. */
+	void (*dma_enter)(void *ctx, struct dma_space *space);
 };
 
 /* ---- for the host's control part ---- */
@@ -84,7 +83,8 @@ void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats);
 
 /* From now on interrupts and DMA of this vdev go to *vm (copied). -EBUSY: already attached. */
 int vdev_attach(struct vdev *vdev, const struct vdev_vm *vm);
-/* Returns when no call into the vm given to vdev_attach is in progress or will follow. Idempotent. The device's state stays. */
+/* Returns when no call into the vm given to vdev_attach is in progress or will follow, and all who had entered its memory have
+ * left. Idempotent. The device's state stays. */
 void vdev_detach(struct vdev *vdev);
 
 /* Size in bytes; 0: no such region. */

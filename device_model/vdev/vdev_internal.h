@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "../core/formats.h"
+#include "../core/gate.h"
 #include "../core/regs.h"
 #include "../platform/platform.h"
 #include "vdev.h"
@@ -53,7 +54,8 @@ struct vdev {
 	/* the VM behind the connection */
 	struct vdev_vm vm;
 	bool attached;
-	uint32_t inside;
+	uint32_t inside;    /* senders of interrupts */
+	struct gate memory; /* open: attached, and bus master */
 	/* PCI */
 	uint8_t pci[VDEV_CONFIG_SIZE];
 	bool msix_enabled, msix_function_mask, bus_master;
@@ -105,6 +107,14 @@ void vcommand_write(struct vdev *vdev, uint32_t cmd);
  * their messages is on its way.
  */
 void vcommand_retire_entries(struct vdev *vdev);
+
+/* vmemory.c */
+/* For struct iommu_target. */
+bool vmemory_enter(void *vdev, struct dma_space *space);
+void vmemory_leave(void *vdev, struct dma_space *space);
+/* Lock held. After each change of `attached` or `bus_master`. If the memory may not be accessed any more, the lock is given up
+ * until all who had entered it have left. */
+void vmemory_update(struct vdev *vdev);
 
 /* vportal.c */
 void vportal_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32_t count);

@@ -29,8 +29,8 @@ struct vm {
 	atomic_bool no_memory;             /* its PASID leads nowhere             */
 	atomic_bool silent[VECTORS + 1];   /* masked or unbound                   */
 	atomic_uint_fast64_t messages;
-	pthread_mutex_t memory_lock;
-	uint8_t memory[RAM_SIZE];
+	atomic_uint inside;                /* its memory                          */
+	_Alignas(8) uint8_t memory[RAM_SIZE];
 };
 
 struct guest {
@@ -87,40 +87,57 @@ static int on_signal(void *ctx, unsigned vector)
 	return 0;
 }
 
-static bool in_memory(const struct vm *vm, uint64_t iova, size_t len)
+static void check_open(const struct vm *vm)
 {
 	CHECK(!atomic_load(&vm->gone));
 	CHECK(!atomic_load(&vm->reset));
 	CHECK(!atomic_load(&vm->no_memory));
-	return iova >= RAM && iova - RAM < RAM_SIZE && len <= RAM_SIZE - (iova - RAM);
 }
 
-static enum dma_result on_dma_read(void *ctx, uint64_t iova, void *buf, size_t len, size_t *done)
+static bool on_find(struct dma_space *space, uint64_t iova, size_t len, bool write, struct dma_piece *piece)
 {
-	struct vm *vm = ctx;
+	struct vm *vm = space->ctx;
 
-	*done = 0;
-	if (!in_memory(vm, iova, len))
-		return DMA_FAULT;
-	pthread_mutex_lock(&vm->memory_lock);
-	memcpy(buf, vm->memory + (iova - RAM), len);
-	pthread_mutex_unlock(&vm->memory_lock);
-	*done = len;
-	return DMA_OK;
+	(void)write;
+	check_open(vm);
+	if (iova < RAM || iova - RAM >= RAM_SIZE)
+		return false;
+	piece->bytes = vm->memory + (iova - RAM);
+	piece->length = len < RAM_SIZE - (iova - RAM) ? len : RAM_SIZE - (iova - RAM);
+	return true;
 }
 
-static enum dma_result on_dma_write(void *ctx, uint64_t iova, const void *buf, size_t len, size_t *done)
+static enum dma_result on_read(struct dma_space *space, uint64_t iova, void *buf, size_t len, size_t *done)
 {
+	(void)space, (void)iova, (void)buf, (void)len, (void)done;
+	CHECK(false); /* all of this memory is found */
+	return DMA_FAILED;
+}
+
+static enum dma_result on_write(struct dma_space *space, uint64_t iova, const void *buf, size_t len, size_t *done)
+{
+	(void)space, (void)iova, (void)buf, (void)len, (void)done;
+	CHECK(false);
+	return DMA_FAILED;
+}
+
+static void on_leave(struct dma_space *space)
+{
+	struct vm *vm = space->ctx;
+
+	check_open(vm);
+	atomic_fetch_sub(&vm->inside, 1);
+}
+
+static void on_enter(void *ctx, struct dma_space *space)
+{
+	static const struct dma_space_ops ops = { .find = on_find, .read = on_read, .write = on_write, .leave = on_leave };
 	struct vm *vm = ctx;
 
-	*done = 0;
-	if (!in_memory(vm, iova, len))
-		return DMA_FAULT;
-	pthread_mutex_lock(&vm->memory_lock);
-	memcpy(vm->memory + (iova - RAM), buf, len);
-	pthread_mutex_unlock(&vm->memory_lock);
-	*done = len;
-	return DMA_OK;
+	check_open(vm);
+	atomic_fetch_add(&vm->inside, 1);
+	space->ops = &ops;
+	space->ctx = vm;
 }
 
 static void attach(struct guest *guest)
@@ -129,8 +146,7 @@ static void attach(struct guest *guest)
 		.ctx = guest->vm,
 		.message = on_message,
 		.signal = on_signal,
-		.dma_read = on_dma_read,
-		.dma_write = on_dma_write,
+		.dma_enter = on_enter,
 	};
 
 	atomic_store(&guest->vm->gone, false);
@@ -179,7 +195,6 @@ static void compose(struct guest *guest)
 		vectors[i] = (struct vdev_vector){ .entry = entry(guest->index, i + 1), .handle = entry(guest->index, i + 1) };
 	guest->vm = calloc(1, sizeof(*guest->vm));
 	CHECK(guest->vm);
-	CHECK_EQUAL(pthread_mutex_init(&guest->vm->memory_lock, NULL), 0);
 	guest->vm->id = config.id;
 	guest->vdev = vdev_create(platform, &config, vectors, &error);
 	CHECK(guest->vdev);
@@ -191,7 +206,7 @@ static void compose(struct guest *guest)
 		entry_write(index, 0, 0xFEE00010u | index << 5);
 		ims_open(guest->index, v, false);
 	}
-	idxd_bar0_write(idxd, HOST_WQCFG + 32 * guest->index + 8, 4, 1 | (uint32_t)(PASID_BASE + guest->index) << 8 | 1u << 28);
+	idxd_bar0_write(idxd, HOST_WQCFG + 32 * guest->index + 8, 4, 1 | 1 << 4 | (uint32_t)(PASID_BASE + guest->index) << 8 | 1u << 28);
 	idxd_bar0_write(idxd, HOST_WQCFG + 32 * guest->index + 12, 4, 21 | 5 << 5);
 	attach(guest);
 }
@@ -212,7 +227,7 @@ static void take_away(struct guest *guest)
 	for (unsigned v = 1; v <= VECTORS; v++)
 		CHECK(ims_release_handle(idxd_ims(idxd), entry(guest->index, v)));
 	atomic_fetch_add(&received, atomic_load(&guest->vm->messages));
-	pthread_mutex_destroy(&guest->vm->memory_lock);
+	CHECK_EQUAL(atomic_load(&guest->vm->inside), 0);
 	free(guest->vm);
 }
 
