@@ -182,6 +182,7 @@ class Lockstep:
         model, seen = self.device.model, self.device.words()
         expected = list(self._constants)
         _put_status(expected, seen, model.genctrl, model.state, model.causes, model.command, model.swerror)
+        expected[_GENCFG] = model.gencfg
         expected += (model.group.get(8 * i, 0) | model.group.get(8 * i + 4, 0) << 32 for i in range(6))
         for queue in model.queues:
             expected += queue.words()

@@ -46,9 +46,19 @@ static size_t direct_reach(const struct direct_vm *vm, uint64_t iova, size_t len
 	return len < left ? len : left;
 }
 
-static enum dma_result direct_dma_read(void *ctx, uint64_t iova, void *buf, size_t len, size_t *done)
+static bool direct_find(struct dma_space *space, uint64_t iova, size_t len, bool write, struct dma_piece *piece)
 {
-	const struct direct_vm *vm = ctx;
+	struct direct_vm *vm = space->ctx;
+
+	(void)write;
+	piece->length = direct_reach(vm, iova, len);
+	piece->bytes = piece->length > 0 ? vm->memory + (iova - vm->base) : NULL;
+	return piece->length > 0;
+}
+
+static enum dma_result direct_read(struct dma_space *space, uint64_t iova, void *buf, size_t len, size_t *done)
+{
+	const struct direct_vm *vm = space->ctx;
 
 	*done = direct_reach(vm, iova, len);
 	if (*done > 0)
@@ -56,14 +66,32 @@ static enum dma_result direct_dma_read(void *ctx, uint64_t iova, void *buf, size
 	return *done == len ? DMA_OK : DMA_FAULT;
 }
 
-static enum dma_result direct_dma_write(void *ctx, uint64_t iova, const void *buf, size_t len, size_t *done)
+static enum dma_result direct_write(struct dma_space *space, uint64_t iova, const void *buf, size_t len, size_t *done)
 {
-	struct direct_vm *vm = ctx;
+	struct direct_vm *vm = space->ctx;
 
 	*done = direct_reach(vm, iova, len);
 	if (*done > 0)
 		memcpy(vm->memory + (iova - vm->base), buf, *done);
 	return *done == len ? DMA_OK : DMA_FAULT;
+}
+
+static void direct_leave(struct dma_space *space)
+{
+	(void)space;
+}
+
+static void direct_enter(void *ctx, struct dma_space *space)
+{
+	static const struct dma_space_ops ops = {
+		.find = direct_find,
+		.read = direct_read,
+		.write = direct_write,
+		.leave = direct_leave,
+	};
+
+	space->ops = &ops;
+	space->ctx = ctx;
 }
 
 static int direct_attach(struct direct_vm *vm, struct vdev *vdev)
@@ -72,8 +100,7 @@ static int direct_attach(struct direct_vm *vm, struct vdev *vdev)
 		.ctx = vm,
 		.message = direct_message,
 		.signal = direct_signal,
-		.dma_read = direct_dma_read,
-		.dma_write = direct_dma_write,
+		.dma_enter = direct_enter,
 	};
 
 	return vdev_attach(vdev, &way);

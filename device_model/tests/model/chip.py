@@ -16,6 +16,8 @@ from device_model.tests.model.status import CAUSE_COMMAND, CAUSE_SWERR, CommandS
 DEVICE_DISABLED, DEVICE_ENABLED, DEVICE_DRAINING = 0, 1, 2
 REQUEST, RELEASE = 13, 14
 WQ_FULL, COMMAND_ACTIVE = 0x53, 0x52
+RESERVED = dict.fromkeys(range(1, 6), 0xFFFFF) | {6: 0xFFF00, REQUEST: 0xE0000, RELEASE: 0xE0000}
+"""Bits of operands that are checked for 0 (table 9-5)."""
 
 
 class Owner(Protocol):
@@ -48,6 +50,7 @@ class Chip:
     layout: Layout
     iommu: Iommu
     state: int = DEVICE_DISABLED
+    gencfg: int = 0
     genctrl: int = 0
     causes: IntCause = field(default_factory=IntCause)
     command: CommandStatus = field(default_factory=CommandStatus)
@@ -74,11 +77,8 @@ class Chip:
 
     def error(self, error: Error) -> None:
         """Recorded here, then passed on to the owner of the queue."""
-        if self.swerror.record(error):
-            if self.genctrl & 1:
-                self.causes.set(CAUSE_SWERR)
-            else:  # departure (9.2.9, 9.2.15): INTCAUSE[0] is set even with Software Error Interrupt Enable clear
-                self.causes.unsure |= CAUSE_SWERR & ~self.causes.value
+        if self.swerror.record(error) and self.genctrl & 1:
+            self.causes.set(CAUSE_SWERR)
         if error.wq in self.owners:
             self.owners[error.wq].error(error)
 
@@ -109,33 +109,44 @@ class Chip:
     # ---- BAR0 ----
 
     def write(self, offset: int, size: int, value: int) -> None:
-        """Narrow, misaligned and outside writes do nothing."""
-        if size not in (4, 8) or offset % size:
+        """Misaligned and outside writes do nothing. The IMS takes 4 and 8 bytes, registers parts of them too, CMD 4."""
+        if size not in (1, 2, 4, 8) or offset % size:
             return
         if offset >= self.layout.ims_table:
-            if offset < self.layout.ims_table + 16 * self.layout.num_ims:
+            if offset < self.layout.ims_table + 16 * self.layout.num_ims and size >= 4:
                 self.ims.write(offset - self.layout.ims_table, size, value)
             return
-        self._write(offset, value & 0xFFFFFFFF)
+        shift = offset % 4 * 8
+        self._write(offset & ~3, (value & 0xFFFFFFFF) << shift, 0xFFFFFFFF if size >= 4 else (1 << 8 * size) - 1 << shift)
         if size == 8:
-            self._write(offset + 4, value >> 32)
+            self._write(offset + 4, value >> 32, 0xFFFFFFFF)
 
-    def _write(self, offset: int, value: int) -> None:
+    def _write(self, offset: int, value: int, lanes: int) -> None:
+        """lanes: the bits that the write brings."""
         layout = self.layout
-        if offset == 0x88:
-            self.genctrl = value & 7
-        elif offset == 0x98:
-            self.causes.clear(value)
-        elif offset == 0xA0:
-            self.write_command(value)
-        elif offset == 0xC0:
-            self.swerror.clear(value)
-        elif layout.group_table <= offset < layout.group_table + 48:
+        if offset == 0x80:
             if self.state == DEVICE_DISABLED:
-                self.group[offset - layout.group_table] = value
+                self.gencfg = self.gencfg & ~lanes | value & lanes & 1 << 12
+        elif offset == 0x88:
+            self.genctrl = self.genctrl & ~lanes | value & lanes & 7
+        elif offset == 0x98:
+            self.causes.clear(value & lanes)
+        elif offset == 0xA0:
+            if lanes == 0xFFFFFFFF:
+                self.write_command(value)
+        elif offset == 0xC0:
+            self.swerror.clear(value & lanes)
+        elif layout.group_table <= offset < layout.group_table + 64:
+            if self.state == DEVICE_DISABLED:
+                self._write_group(offset - layout.group_table, value, lanes)
         elif layout.queue_table <= offset < layout.queue_table + 32 * layout.num_wqs:
             where = offset - layout.queue_table
-            self.queues[where // 32].write(where % 32 // 4, value, self.state == DEVICE_DISABLED)
+            self.queues[where // 32].write(where % 32 // 4, value, lanes, self.state == DEVICE_DISABLED)
+
+    def _write_group(self, at: int, value: int, lanes: int) -> None:
+        """9.2.23: bits of queues and engines that there are, and of the flags the two Traffic Classes."""
+        there = {0: (1 << self.layout.num_wqs) - 1, 32: 1, 40: 0x3F}.get(at, 0)
+        self.group[at] = (self.group.get(at, 0) & ~lanes | value & lanes) & there
 
     # ---- commands (9.2.12) ----
 
@@ -157,14 +168,22 @@ class Chip:
             8: lambda o: self._bitmap(o, disable=False, abort=False),
             9: lambda o: self._bitmap(o, disable=False, abort=True),
             10: self._reset_queues,
+            11: lambda o: self._on_queues(self._of_pasid(o), disable=False, abort=False),
+            12: lambda o: self._on_queues(self._of_pasid(o), disable=False, abort=True),
             REQUEST: self._handle,
             RELEASE: self._handle,
         }
         self._code = code
-        if code in commands and self.layout.commands >> code & 1:
-            commands[code](operand)
-        else:
+        if code not in commands or not self.layout.commands >> code & 1:
             self._finish({0x01})
+        elif value & 0x7E000000 or operand & RESERVED.get(code, 0):
+            self._finish({0x04})
+        else:
+            commands[code](operand)
+
+    def _of_pasid(self, pasid: int) -> list[Queue]:
+        """Queues are dedicated: all descriptors of one run with its PASID."""
+        return [queue for queue in self._enabled() if queue.pasid_enable and queue.pasid == pasid]
 
     def _finish(self, errors: set[int] | frozenset[int] = frozenset(), result: int = 0) -> None:
         self.command.finish(errors, result)
@@ -207,7 +226,7 @@ class Chip:
 
     def _clear(self) -> None:
         """Table 9-3, software reset: all but CMD, CMDSTATUS, SWERROR. The whole IMS goes, whoever owns its entries."""
-        self.state, self.genctrl, self.causes = DEVICE_DISABLED, 0, IntCause()
+        self.state, self.gencfg, self.genctrl, self.causes = DEVICE_DISABLED, 0, 0, IntCause()
         self.group.clear()
         for queue in self.queues:
             queue.clear_config()
@@ -215,12 +234,7 @@ class Chip:
         self.ims.reset()
 
     def _enable_queue(self, operand: int) -> None:
-        errors = {0x04} if operand >> 8 else set()
-        if operand & 0xFF >= len(self.queues):
-            errors.add(0x02)
-        if not errors:
-            errors = self.enable_queue(operand & 0xFF)
-        self._finish(errors)
+        self._finish({0x02} if operand >= len(self.queues) else self.enable_queue(operand))
 
     def enable_queue(self, index: int) -> set[int]:
         """Enables the queue unless a check of 5.2 fails; the codes of all that do."""
@@ -258,9 +272,6 @@ class Chip:
 
     def _handle(self, operand: int) -> None:
         """Index in the IMS; there is no MSI-X table."""
-        if operand >> 17:
-            self._finish({0x04, 0x41})
-            return
         index = operand & 0xFFFF
         request = self._code == REQUEST
         known = operand >> 16 and (self.ims.request(index) if request else self.ims.release(index))

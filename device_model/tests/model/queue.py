@@ -9,6 +9,10 @@ DISABLED, ENABLED, DRAINING = 0, 1, 2
 MODE_SUPPORT = 1 << 29
 
 
+def _merge(old: int, value: int, mask: int) -> int:
+    return old & ~mask | value & mask
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """A descriptor in the queue."""
@@ -53,19 +57,24 @@ class Queue:
     def max_transfer(self) -> int:
         return 1 << (self.limits & 0x1F)
 
+    @property
+    def max_batch(self) -> int:
+        return 1 << (self.limits >> 5 & 0xF)
+
     def words(self) -> tuple[int, int, int, int]:
         status = len(self.work) | MODE_SUPPORT | self.state << 30
         return self.size | self.threshold << 32, self.mode | self.limits << 32, 0, status
 
-    def write(self, dword: int, value: int, device_disabled: bool) -> None:
+    def write(self, dword: int, value: int, lanes: int, device_disabled: bool) -> None:
+        """lanes: the bits that the write brings."""
         if dword == 0 and device_disabled:
-            self.size = value & 0xFFFF
+            self.size = _merge(self.size, value, lanes & 0xFFFF)
         elif dword == 1:
-            self.threshold = value & 0xFFFF
+            self.threshold = _merge(self.threshold, value, lanes & 0xFFFF)
         elif dword == 2 and self.state == DISABLED:
-            self.mode = self.mode & ~0x3FFFFFF1 | value & 0x3FFFFFF1  # no block on fault, ATS, PRS here
+            self.mode = _merge(self.mode, value, lanes & 0x3FFFFFF1)  # no block on fault, ATS, PRS here
         elif dword == 3 and self.state == DISABLED:
-            self.limits = value & 0x1FF
+            self.limits = _merge(self.limits, value, lanes & 0x1FF)
 
     def enable_errors(self, max_transfer_log2: int, max_batch_log2: int) -> set[int]:
         """5.2, without what is checked of the device."""
@@ -73,9 +82,11 @@ class Queue:
         found = {
             0x21: self.state != DISABLED,
             0x22: self.room == 0,
+            0x23: not self.mode >> 4 & 0xF,
             0x24: not self.mode & 1,
             0x27: not 0 < batch <= max_batch_log2,
             0x28: self.limits & 0x1F > max_transfer_log2,
+            0x2A: self.pasid_enable and bool(self.mode >> 29 & 1),  # there is no privileged mode
         }
         return {code for code, failed in found.items() if failed}
 

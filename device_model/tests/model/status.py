@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-VALID, OVERFLOW, DESC_VALID, WQ_VALID, INFO_VALID = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 7
+VALID, OVERFLOW, DESC_VALID, WQ_VALID, BATCH_MEMBER, INFO_VALID = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 7
 ACTIVE = 1 << 31
 CAUSE_SWERR, CAUSE_COMMAND = 1 << 0, 1 << 1
 PAGE_FAULTS = (0x03, 0x04, 0x06, 0x1A, 0x1F)
@@ -63,6 +63,8 @@ class Error:
     pasid: int = 0
     info: int | None = None
     address: int = 0
+    member: int | None = None
+    """Index within the batch."""
 
 
 @dataclass(slots=True)
@@ -71,26 +73,22 @@ class SwError:
 
     valid: bool = False
     overflow: bool = False
-    unsure_overflow: bool = False
     error: Error = field(default_factory=lambda: Error(0))
 
     def record(self, error: Error) -> bool:
         """True: Valid went from 0 to 1."""
         if self.valid:
-            self.overflow, self.unsure_overflow = True, False
+            self.overflow = True
             return False
         self.valid, self.error = True, error
-        self.unsure_overflow = self.overflow  # departure (9.2.15): a new record clears Overflow
         return True
 
     def clear(self, bits: int) -> None:
         self.valid = self.valid and not bits & VALID
         if bits & OVERFLOW:
-            self.overflow = self.unsure_overflow = False
+            self.overflow = False
 
     def settle(self, seen: tuple[int, ...]) -> tuple[int, ...]:
-        if self.unsure_overflow:
-            self.overflow, self.unsure_overflow = bool(seen[0] & OVERFLOW), False
         flags = VALID * self.valid | OVERFLOW * self.overflow
         if not self.valid:  # all but Overflow is undefined
             return (seen[0] & ~(VALID | OVERFLOW) | flags, *seen[1:])
@@ -102,11 +100,14 @@ class SwError:
             mask |= 0xFF << 16
         if error.operation is not None:
             first |= DESC_VALID | error.operation << 32 | error.pasid << 40
-            mask |= 1 << 4 | 0xFF << 32 | 0xFFFFF << 40
+            mask |= BATCH_MEMBER | 0xFF << 32 | 0xFFFFF << 40
         words = [seen[0] & ~mask | first, seen[1], seen[2], seen[3]]
+        if error.member is not None:
+            words[0] |= BATCH_MEMBER
+            words[1] = seen[1] & ~0xFFFF | error.member
         if error.info is not None:
             words[0] |= INFO_VALID
-            words[1] = seen[1] & 0xFFFFFFFF | error.info << 32
+            words[1] = words[1] & 0xFFFFFFFF | error.info << 32
         if error.code in PAGE_FAULTS:
             words[2] = error.address & (~0xFFF if seen[2] & 0xFFF == 0 else -1)  # bits 11:0 may be 0
         return tuple(words)
