@@ -12,13 +12,17 @@ from device_model.tests.model_inputs import (
     CRAV,
     DESTINATION,
     END,
+    FENCE,
     FULL,
+    LIST,
     RCI,
+    RCR,
     RECORDS,
     SLOTS,
     SOURCE,
     VECTORS,
     codes,
+    counts,
     descriptor,
     dwords,
     ends,
@@ -28,11 +32,14 @@ from device_model.tests.model_inputs import (
     gates,
     handles,
     interesting,
+    lists,
+    members,
     operands,
     places,
     portals,
     records,
     sizes,
+    ways,
     which_guest,
     which_vector,
 )
@@ -159,13 +166,16 @@ class Guests(RuleBasedStateMachine):
         while run and self._step():
             pass
 
-    @rule(index=which_guest, handle=handles, flags=fire_flags, record=records, word=forged, portal=portals, run=flag)
-    def fire(self, index: int, handle: str, flags: int, record: int, word: int, portal: int, run: bool) -> None:
+    @rule(index=which_guest, handle=handles, flags=fire_flags, record=records, word=forged, portal=portals, way=ways)
+    def fire(
+        self, index: int, handle: str, flags: int, record: int, word: int, portal: int, way: tuple[int, bool]
+    ) -> None:
+        """By No-op or Drain, carried out at once or not."""
         guest = self._guest(index)
         if guest:
             record = record if flags & CRAV else 0
-            guest.vdev.store(portal, descriptor(0, flags, record, self._handle(guest, handle), word=word))
-            self._submitted(guest, run)
+            guest.vdev.store(portal, descriptor(way[0], flags, record, self._handle(guest, handle), word=word))
+            self._submitted(guest, way[1])
 
     @rule(index=which_guest, handle=handles, count=st.integers(1, 5), run=flag)
     def fire_well(self, index: int, handle: str, count: int, run: bool) -> None:
@@ -197,6 +207,43 @@ class Guests(RuleBasedStateMachine):
             guest.vdev.put(SOURCE, bytes((named + i + 1) & 0xFF for i in range(64)))
             guest.vdev.store(0x1000, descriptor(3, FULL, RECORDS, named, source=SOURCE, to=DESTINATION, size=64))
             self._submitted(guest, run)
+
+    @rule(index=which_guest, handle=handles, flags=fire_flags, kinds=members, count=counts, place=lists, run=flag)
+    def batch(
+        self, index: int, handle: str, flags: int, kinds: list[str], count: int | None, place: int, run: bool
+    ) -> None:
+        """Its own handle is any; so are its members'."""
+        guest = self._guest(index)
+        if not guest:
+            return
+        made = b"".join(self._member(guest, kind, number) for number, kind in enumerate(kinds))
+        guest.vdev.put(LIST, made)
+        guest.vdev.put(END - 128, made[:128])
+        record = RECORDS + 32 * 7 if flags & CRAV else 0
+        named = self._handle(guest, handle) if flags & RCI else 0
+        size = len(kinds) if count is None else count
+        guest.vdev.store(0x1000, descriptor(1, flags, record, named, source=place, size=size))
+        self._submitted(guest, run)
+
+    def _member(self, guest: Guest, kind: str, number: int) -> bytes:
+        own, record = self._handle(guest, "own"), RECORDS + 32 * number
+        if kind == "move":
+            return descriptor(3, FULL, record, own, source=SOURCE, to=DESTINATION + 64 * number, size=64)
+        if kind in ("other", "stale", "outside"):
+            return descriptor(0, FULL, record, self._handle(guest, kind))
+        return {
+            "fire": descriptor(0, FULL, record, own),
+            "fence": descriptor(0, CRAV | RCR | FENCE, record, 0),
+            "fence and fire": descriptor(0, FULL | FENCE, record, own),
+            "silent": descriptor(0, 0, 0, 0),
+            "silent failure": descriptor(0x55, RCI, 0, own),
+            "opcode": descriptor(0x55, FULL, record, own),
+            "flags": descriptor(0, FULL | 1 << 22, record, own),
+            "batch": descriptor(1, FULL, record, own, source=LIST, size=2),
+            "drain": descriptor(2, FULL, record, own),
+            "misaligned record": descriptor(0, FULL, record + 8, own),
+            "record outside": descriptor(0, FULL, END, own),
+        }[kind]
 
     @rule(index=which_guest, handle=handles, at=st.integers(0, 63), value=st.integers(0, 255), moves=flag)
     def malformed(self, index: int, handle: str, at: int, value: int, moves: bool) -> None:

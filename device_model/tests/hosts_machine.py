@@ -49,7 +49,10 @@ host_registers = st.sampled_from(
 
 
 class Hosts(Guests):
-    """Guests, and a host that may do wrong. What it did to the IOMMU is put right before an mdev goes: the library asks for that."""
+    """Guests, and a host that may do wrong.
+
+    What it did to the IOMMU is put right before an mdev goes: the library asks for that.
+    """
 
     strict = False
 
@@ -106,11 +109,12 @@ class Hosts(Guests):
         self.lockstep.device.write(self.lockstep.device.model.layout.queue_table + 32 * queue + 4 * dword, value)
         self.lockstep.check()
 
-    @rule(offset=host_registers, value=dwords)
-    def host_register(self, offset: int, value: int) -> None:
+    @rule(offset=host_registers, value=dwords, size=st.sampled_from([4, 4, 4, 1, 2]))
+    def host_register(self, offset: int, value: int, size: int) -> None:
         """Or just beyond the store."""
         beyond = self.lockstep.chip.ims_base + 16 * 256
-        self.lockstep.device.write(offset if offset < 0x10000 else beyond + offset - 0x10000, value)
+        at = offset if offset < 0x10000 else beyond + offset - 0x10000
+        self.lockstep.device.write(at, value & (1 << 8 * size) - 1, size)
         self.lockstep.check()
 
     @rule(index=which_guest, bound=flag)

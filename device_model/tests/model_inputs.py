@@ -14,8 +14,8 @@ from device_model.tests.direct_rig import RAM, RAM_SIZE
 EXAMPLES_VARIABLE = "VDSA_EXAMPLES"
 """Number of examples, with another seed each time. Without it: always the same ones."""
 
-RECORDS, SOURCE, DESTINATION, END = RAM, RAM + 0x400, RAM + 0x1400, RAM + RAM_SIZE
-CRAV, RCR, RCI = 1 << 2, 1 << 3, 1 << 4
+RECORDS, SOURCE, DESTINATION, LIST, END = RAM, RAM + 0x400, RAM + 0x1400, RAM + 0x2800, RAM + RAM_SIZE
+FENCE, CRAV, RCR, RCI = 1 << 0, 1 << 2, 1 << 3, 1 << 4
 FULL = CRAV | RCR | RCI
 SLOTS, VECTORS = 4, 3
 
@@ -29,6 +29,8 @@ _GOOD_RECORDS = [RECORDS, RECORDS + 32, RECORDS + 64, RECORDS + 96, RECORDS + 12
 _BAD_RECORDS = [RECORDS + 8, END, END - 16, 0, RAM - 32, 2**64 - 32, 0xFEE0_0000, DESTINATION]
 records = st.sampled_from([*_GOOD_RECORDS, *_BAD_RECORDS])
 fire_flags = st.sampled_from([FULL, FULL, FULL, FULL, CRAV | RCI, RCI, CRAV | RCR, FULL | 1 << 12, FULL | 1, RCR | RCI])
+ways = st.sampled_from([(0, False), (0, True), (0, True), (2, True)])
+"""Operation, and whether it is carried out at once."""
 forged = st.sampled_from([0, 0, 0, 1, 0x80001, 1 << 31, 0xFFFFFFFF])
 _ADDRESSES = [SOURCE, DESTINATION, SOURCE + 7, DESTINATION - 0x1001, RECORDS, END - 64, END - 1, END, RAM - 1]
 _ADDRESSES += [0, 2**64 - 1, 2**64 - 64, 0xFEE0_0000]
@@ -36,6 +38,11 @@ places = st.sampled_from([(source, to) for source in _ADDRESSES for to in _ADDRE
 sizes = st.sampled_from(
     [1, 8, 63, 64, 65, 300, 4096, 4097, 0x1800, RAM_SIZE, RAM_SIZE + 1, 0, 1 << 21, (1 << 21) + 1, 2**32 - 1]
 )
+MEMBERS = ("fire", "fire", "move", "other", "stale", "outside", "fence", "fence and fire", "silent", "silent failure")
+MORE_MEMBERS = ("opcode", "flags", "batch", "drain", "misaligned record", "record outside")
+members = st.lists(st.sampled_from((*MEMBERS, *MORE_MEMBERS)), min_size=2, max_size=5)
+counts = st.sampled_from([None, None, None, None, 0, 1, 2, 3, 32, 33, 0xFFFFFFFF])
+lists = st.sampled_from([LIST, LIST, LIST, LIST, LIST + 32, END - 64, END - 128, END, 2**64 - 64, RECORDS])
 portals = st.sampled_from([0x1000, 0x0000, 0x1FC0, 0x0040, 0x2000, 0x3000])
 dwords = st.sampled_from([0, 1, 2, 3, 4, 7, 8, 0xF, 0x80000000, 0xFEE01000, 0x11, 1 << 28, 0xFFFFFFFF, 0x55AA55AA])
 gates = st.sampled_from(["ims", "ims", "disarmed", "vector", "function", "disabled"])

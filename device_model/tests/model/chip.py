@@ -103,7 +103,7 @@ class Chip:
             other.passed_over += 1
             assert other.passed_over <= len(self.queues), f"work queue {other.index} is starved"
         work = queue.take()
-        Execution(self, queue, work, seen).run()
+        Execution(self, queue, work.raw, seen).run()
         queue.finish()
 
     # ---- BAR0 ----
@@ -117,7 +117,9 @@ class Chip:
                 self.ims.write(offset - self.layout.ims_table, size, value)
             return
         shift = offset % 4 * 8
-        self._write(offset & ~3, (value & 0xFFFFFFFF) << shift, 0xFFFFFFFF if size >= 4 else (1 << 8 * size) - 1 << shift)
+        self._write(
+            offset & ~3, (value & 0xFFFFFFFF) << shift, 0xFFFFFFFF if size >= 4 else (1 << 8 * size) - 1 << shift
+        )
         if size == 8:
             self._write(offset + 4, value >> 32, 0xFFFFFFFF)
 

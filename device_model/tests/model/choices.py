@@ -1,6 +1,7 @@
 """What the specification leaves to the device, and where the device departs from it: each with its section.
 
-A choice is legal. A departure is not: it stands here so that the machines can go on past it, and goes when the device is corrected.
+A choice is legal. A departure is not: it stands here so that the machines can go on past it, and goes when the device is
+corrected.
 The model takes both the specification's answer and the departure's wherever it can say so without repeating the device.
 """
 

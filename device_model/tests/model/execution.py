@@ -9,13 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from device_model.tests.model.descriptor import BAD_FLAGS, BAD_HANDLE, MEMMOVE, NOOP, OPERATIONS, RCR, Descriptor
+from device_model.tests.model.descriptor import (
+    BAD_FLAGS,
+    BAD_HANDLE,
+    BATCH,
+    DRAIN,
+    FENCE,
+    MEMMOVE,
+    NOOP,
+    OPERATIONS,
+    RCR,
+    Descriptor,
+)
 from device_model.tests.model.ims import Ims
 from device_model.tests.model.memory import Memory
-from device_model.tests.model.queue import Queue, Work
+from device_model.tests.model.queue import Queue
 from device_model.tests.model.status import Error
 
-SUCCESS, RECORD_FAULT, RECORD_MISALIGNED, READ_ERROR, WRITE_ERROR = 0x01, 0x1A, 0x1B, 0x20, 0x21
+SUCCESS, BATCH_FAILURES, LIST_FAULT = 0x01, 0x05, 0x06
+RECORD_FAULT, RECORD_MISALIGNED, READ_ERROR, WRITE_ERROR = 0x1A, 0x1B, 0x20, 0x21
+QUIET = frozenset({SUCCESS, BATCH_FAILURES})
+"""No error: without a record, or unless one is requested, nobody hears of it (5.8.1)."""
 
 
 class Seen(Protocol):
@@ -44,31 +58,36 @@ class Outcome:
     """How the operation ended: one of `statuses`."""
 
     statuses: frozenset[int]
-    moved: int = 0
-    """Bytes of the whole transfer if it succeeded."""
+    completed: int = 0
+    """Bytes of the whole transfer if it succeeded; descriptors of a batch."""
+    address: int = 0
+    """Where a page fault was."""
 
 
 @dataclass(slots=True)
 class Execution:
-    """Of the oldest descriptor of `queue`."""
+    """Of a descriptor of `queue`. `member`: its index, if it is one of a batch."""
 
     chip: Chip
     queue: Queue
-    work: Work
+    raw: bytes
     seen: Seen
+    member: int | None = None
     descriptor: Descriptor = field(init=False)
     space: Memory | None = None
 
-    def run(self) -> None:
-        self.descriptor = Descriptor.parse(self.work.raw)
-        self.space = self.chip.memory(self.queue.pasid_enable, self.queue.pasid)
-        descriptor = self.descriptor
+    def run(self) -> bool:
+        """True: it ended with Status equal to Success."""
+        self.descriptor = descriptor = Descriptor.parse(self.raw)
+        queue = self.queue
+        self.space = self.chip.memory(queue.pasid_enable, queue.pasid)
         if descriptor.has_record and descriptor.record % 32:
             self._error(RECORD_MISALIGNED)
-            return
-        failed = descriptor.failed(self.chip.operations, self.queue.max_transfer)
+            return False
+        in_batch = self.member is not None
+        failed = descriptor.failed(self.chip.operations, queue.max_transfer, queue.max_batch, in_batch)
         refused = descriptor.interrupts and not self.chip.ims.accepts(
-            descriptor.handle, self.queue.pasid_enable, self.queue.pasid
+            descriptor.handle, queue.pasid_enable, queue.pasid
         )
         if refused:
             failed |= {BAD_HANDLE}
@@ -76,14 +95,33 @@ class Execution:
         completed = self._complete(outcome)
         if descriptor.interrupts and completed and not refused:
             self.chip.ims.raise_(descriptor.handle)
+        return completed and outcome.statuses == {SUCCESS}
 
     # ---- operations ----
 
     def _operate(self) -> Outcome:
+        """Drain: a queue is processed in order, so those before have ended (3.12)."""
         if self.descriptor.opcode == MEMMOVE:
             return self._move()
-        assert self.descriptor.opcode == NOOP
+        if self.descriptor.opcode == BATCH:
+            return self._batch()
+        assert self.descriptor.opcode in (NOOP, DRAIN)
         return Outcome(frozenset({SUCCESS}))
+
+    def _batch(self) -> Outcome:
+        """3.8, 3.9: the list is read once; a fence after a failure abandons what follows; the batch ends after its members."""
+        d = self.descriptor
+        readable = self._reach(d.source, 64 * d.size) // 64
+        members = self.space.read(d.source, 64 * readable) if self.space and readable else b""
+        good, done = True, 0
+        for done in range(readable):
+            raw = members[64 * done : 64 * done + 64]
+            if raw[4] & FENCE and not good:
+                return Outcome(frozenset({BATCH_FAILURES}), done)
+            good &= Execution(self.chip, self.queue, raw, self.seen, done).run()
+        if readable < d.size:
+            return Outcome(frozenset({LIST_FAULT}), readable, d.source + self._reach(d.source, 64 * d.size))
+        return Outcome(frozenset({SUCCESS if good else BATCH_FAILURES}), d.size)
 
     def _reach(self, address: int, size: int) -> int:
         return self.space.reach(address, size) if self.space else 0
@@ -116,10 +154,10 @@ class Execution:
     def _complete(self, outcome: Outcome) -> bool:
         """5.8.1. False: the descriptor was discarded, for its record could not be written."""
         descriptor = self.descriptor
-        good = outcome.statuses == {SUCCESS}
+        good = outcome.statuses <= QUIET
         if not descriptor.has_record:
             if not good:
-                self._error(self._which(outcome.statuses, self.seen.error_code()))
+                self._error(self._which(outcome.statuses, self.seen.error_code()), outcome.address)
             return True
         if good and not descriptor.flags & RCR:
             return True
@@ -139,23 +177,33 @@ class Execution:
         status = self._which(outcome.statuses, seen[0])
         record = bytearray(32)
         record[0] = status
-        if status == SUCCESS:
+        completed = int.from_bytes(seen[4:8], "little")
+        if self.descriptor.opcode == BATCH and status in (*QUIET, LIST_FAULT):
+            record[1] = seen[1] & 1  # Result has a meaning with Batch Continuation Support only
+            record[4:8] = outcome.completed.to_bytes(4, "little")
+        elif status == SUCCESS:
             # Departure (8.2.4: "if the operation fully completed, this field is 0"): the size is there.
-            completed = int.from_bytes(seen[4:8], "little")
-            record[4:8] = (completed if completed in (0, outcome.moved) else 0).to_bytes(4, "little")
+            record[4:8] = (completed if completed in (0, outcome.completed) else 0).to_bytes(4, "little")
         elif status in (READ_ERROR, WRITE_ERROR):
             record[4:16] = seen[4:16]  # undefined: no page fault (8.2.4, 8.2.5)
         elif status == BAD_FLAGS:
-            invalid = self.descriptor.invalid_flags(OPERATIONS[self.descriptor.opcode])
-            record[16:19] = invalid.to_bytes(3, "little")
+            record[16:19] = self._invalid_flags().to_bytes(3, "little")
+        if status == LIST_FAULT:
+            address = int.from_bytes(seen[8:16], "little")
+            same_page = address >> 12 == outcome.address >> 12  # bits 11:0 may be 0
+            record[8:16] = (address if same_page else outcome.address).to_bytes(8, "little")
         return bytes(record)
 
-    def _error(self, code: int) -> None:
+    def _invalid_flags(self) -> int:
+        return self.descriptor.invalid_flags(OPERATIONS[self.descriptor.opcode], self.member is not None)
+
+    def _error(self, code: int, address: int = 0) -> None:
         descriptor = self.descriptor
         info = None
         if code == BAD_FLAGS:
-            info = descriptor.invalid_flags(OPERATIONS[descriptor.opcode])
+            info = self._invalid_flags()
         elif code == BAD_HANDLE:
             info = descriptor.handle
-        address = descriptor.record if code == RECORD_FAULT else 0
-        self.chip.error(Error(code, self.queue.index, descriptor.opcode, self.queue.pasid, info, address))
+        address = descriptor.record if code == RECORD_FAULT else address
+        queue = self.queue
+        self.chip.error(Error(code, queue.index, descriptor.opcode, queue.pasid, info, address, self.member))

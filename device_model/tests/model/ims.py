@@ -1,4 +1,4 @@
-"""The Interrupt Message Storage: an array of entries and the interrupt handles that were given out for them (9.2.28, 3.7, 5.4)."""
+"""The Interrupt Message Storage: an array of entries, and the handles that were given out for them (9.2.28, 3.7, 5.4)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from device_model.tests.model import choices
 from device_model.tests.model.chip import (
@@ -95,7 +95,7 @@ class Vdev:
 
     def error(self, error: Error) -> None:
         """A guest sees its own queue as WQ 0, and no host PASID."""
-        shown = Error(error.code, None if error.wq is None else 0, error.operation, 0, error.info, error.address)
+        shown = replace(error, wq=None if error.wq is None else 0, pasid=0)
         if self.swerror.record(shown) and self.genctrl & 1:
             self._cause(CAUSE_SWERR)
 
