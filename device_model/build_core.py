@@ -15,6 +15,8 @@ HERE = Path(__file__).resolve().parent
 PARTS = ("core", "platform", "vdev", "transport")
 C_FLAGS = ["-std=c17", "-D_GNU_SOURCE=", "-O2", "-g", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
 """For our own sources. The module that cffi generates is compiled with them too."""
+LIBRARIES = ["isal"]
+"""Besides the C library: ISA-L computes the CRCs."""
 
 CDEF = """
 struct ledger_record { ...; };
@@ -118,7 +120,7 @@ def make_ffi(
         sources=[str(path.relative_to(HERE.parent)) if module == SHIPPED else str(path) for path in c_sources()],
         include_dirs=[str(HERE)],
         depends=[str(path) for path in c_sources(".h")],
-        libraries=["pthread"],
+        libraries=["pthread", *LIBRARIES],
         extra_compile_args=[*C_FLAGS, *flags],
         extra_link_args=list(flags),
         define_macros=[("VDSA_PLANTED_FAULTS", "1")] if planted else [],

@@ -60,7 +60,7 @@ static uint32_t find_invalid_flags(const struct request *request, const struct o
 
 	if (!(request->flags & DESC_F_CRAV)) /* reserved without a record address (8.1.3) */
 		invalid |= request->flags & (DESC_F_RCR | DESC_F_CR_TC);
-	return operation->invalid_flags ? invalid | operation->invalid_flags(request) : invalid;
+	return invalid | operation_wrong_flags(operation, request);
 }
 
 static bool reserved_fields_are_zero(const struct request *request, const struct operation *operation)

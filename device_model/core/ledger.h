@@ -82,7 +82,7 @@ struct ledger;
 struct ledger *ledger_create(size_t capacity);
 void ledger_destroy(struct ledger *ledger);
 
-/* Appends a copy of *record with seq and time_ns filled in. Thread-safe; never blocks on a reader. */
+/* Appends a copy of *record with seq filled in, and time_ns if it is 0. Thread-safe; never blocks on a reader. */
 void ledger_write(struct ledger *ledger, const struct ledger_record *record);
 
 /* The same for several, in this order, with one time for all of them: cheaper. */

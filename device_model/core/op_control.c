@@ -23,7 +23,7 @@ const struct operation operation_batch = {
 };
 
 /* It would end unseen. */
-static uint32_t drain_invalid_flags(const struct request *request)
+static uint32_t drain_wrong_flags(const struct request *request)
 {
 	return request->flags & (DESC_F_RCR | DESC_F_RCI) ? 0 : DESC_F_RCR | DESC_F_RCI;
 }
@@ -39,6 +39,6 @@ const struct operation operation_drain = {
 	.opcode = OP_DRAIN,
 	.name = "Drain",
 	.flags = DRAIN_F_NO_READBACK,
-	.invalid_flags = drain_invalid_flags,
+	.wrong_flags = drain_wrong_flags,
 	.reserved_ok = drain_reserved_ok,
 };

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "formats.h"
 #include "message.h"
@@ -45,11 +46,30 @@ struct outcome {
 	uint8_t tail[16]; /* bytes 16 to 31: by operation; the invalid flags of STATUS_FLAGS */
 };
 
-/* A field of a little-endian record. */
-uint64_t field(const uint8_t *raw, unsigned offset, unsigned size);
-void set_field(uint8_t *raw, unsigned offset, unsigned size, uint64_t value);
+/* A field of a little-endian record. Sizes are constants: inline, these are single instructions. */
+static inline uint64_t field(const uint8_t *raw, unsigned offset, unsigned size)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, raw + offset, size);
+	return value;
+}
+
+static inline void set_field(uint8_t *raw, unsigned offset, unsigned size, uint64_t value)
+{
+	memcpy(raw + offset, &value, size);
+}
+
 /* True: bytes from..to, both inside, are 0. */
-bool is_zero(const uint8_t *raw, unsigned from, unsigned to);
+static inline bool is_zero(const uint8_t *raw, unsigned from, unsigned to)
+{
+	uint8_t any = 0;
+
+	for (unsigned i = from; i <= to; i++)
+		any |= raw[i];
+	return any == 0;
+}
+
 /* The range of `size` > 0 bytes goes beyond 2^64. */
 bool wraps(uint64_t address, uint64_t size);
 

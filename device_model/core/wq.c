@@ -67,6 +67,7 @@ uint32_t idxd_wq_state(struct idxd *idxd, uint32_t index)
 void wq_note(const struct idxd *idxd, const struct work *work, uint32_t wq, uint8_t kind, uint8_t reason)
 {
 	struct ledger_record record = {
+		.time_ns = kind == LEDGER_ACCEPTED ? work->accepted_ns : 0,
 		.cause = work->cause,
 		.requester = work->requester,
 		.pasid = WQCFG_MODE_PASID(idxd->wqs[wq].cfg[WQCFG_MODE]),

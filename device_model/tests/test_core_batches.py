@@ -1,4 +1,4 @@
-"""Batch and Drain: members, fence, what is refused, what an abort leaves undone (DSA specification 3.8, 3.9, 3.12, 8.3.2, 8.3.3)."""
+"""Batch and Drain: members, fence, what is refused, what an abort leaves undone (DSA specification 3.8 - 3.12, 8.3.2, 8.3.3)."""
 
 from __future__ import annotations
 
