@@ -107,16 +107,23 @@ def c_sources(suffix: str = ".c") -> list[Path]:
 SHIPPED = "device_model._core"
 
 
-def make_ffi(module: str = SHIPPED, *, planted: bool = False, flags: Sequence[str] = ()) -> cffi.FFI:
+def make_ffi(
+    module: str = SHIPPED,
+    *,
+    planted: bool = False,
+    flags: Sequence[str] = (),
+    more_cdef: str = "",
+    more_source: str = "",
+) -> cffi.FFI:
     """The builder of `module`. planted: with places for planted faults (never part of a package).
 
-    flags: more of them, for compiler and linker.
+    flags: more of them, for compiler and linker. more_cdef, more_source: what a test's own build declares and adds.
     """
     ffi = cffi.FFI()
-    ffi.cdef(CDEF + (PLANTED_CDEF if planted else ""))
+    ffi.cdef(CDEF + (PLANTED_CDEF if planted else "") + more_cdef)
     ffi.set_source(
         module,
-        SOURCE,
+        SOURCE + more_source,
         sources=[str(path.relative_to(HERE.parent)) if module == SHIPPED else str(path) for path in c_sources()],
         include_dirs=[str(HERE)],
         depends=[str(path) for path in c_sources(".h")],
