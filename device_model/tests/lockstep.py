@@ -12,7 +12,8 @@ from device_model.tests.direct_rig import RAM, DirectDevice, DirectVdev
 from device_model.tests.model.memory import Memory
 from device_model.tests.model.status import CommandStatus, IntCause, SwError
 from host_ctl.irq_domain import ArrayDomain
-from host_ctl.mdev import TYPES, Mdev, Parts, describe
+from host_ctl.mdev import Mdev, Parts, describe
+from host_ctl.mdev_type import TYPES
 from host_ctl.pasid import PasidAllocator
 from host_ctl.physical import PhysicalDevice
 from host_ctl.remapping import RemappingTable

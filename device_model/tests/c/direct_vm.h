@@ -46,14 +46,18 @@ static size_t direct_reach(const struct direct_vm *vm, uint64_t iova, size_t len
 	return len < left ? len : left;
 }
 
-static bool direct_find(struct dma_space *space, uint64_t iova, size_t len, bool write, struct dma_piece *piece)
+static bool direct_find(struct dma_space *space, uint64_t iova, unsigned right, struct dma_range *range)
 {
 	struct direct_vm *vm = space->ctx;
 
-	(void)write;
-	piece->length = direct_reach(vm, iova, len);
-	piece->bytes = piece->length > 0 ? vm->memory + (iova - vm->base) : NULL;
-	return piece->length > 0;
+	(void)right;
+	*range = (struct dma_range){
+		.first = vm->base,
+		.last = vm->base + DIRECT_MEMORY - 1,
+		.bytes = vm->memory,
+		.rights = DMA_MAY_READ | DMA_MAY_WRITE,
+	};
+	return direct_reach(vm, iova, 1) > 0;
 }
 
 static enum dma_result direct_read(struct dma_space *space, uint64_t iova, void *buf, size_t len, size_t *done)
