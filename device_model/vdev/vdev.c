@@ -22,16 +22,23 @@ int vdev_attach(struct vdev *vdev, const struct vdev_vm *vm)
 		result = 0;
 	}
 	pthread_mutex_unlock(&vdev->lock);
+	if (result == 0)
+		observe_event(vdev, TRACE_ATTACHED);
 	return result;
 }
 
 void vdev_detach(struct vdev *vdev)
 {
+	bool was_attached;
+
 	pthread_mutex_lock(&vdev->lock);
+	was_attached = vdev->attached;
 	vdev->attached = false;
 	while (vdev->inside > 0)
 		pthread_cond_wait(&vdev->changed, &vdev->lock);
 	pthread_mutex_unlock(&vdev->lock);
+	if (was_attached)
+		observe_event(vdev, TRACE_DETACHED);
 }
 
 /* False: no VM, or a function that may not be bus master (then DMA faults). Else leave_vm() must follow. */
@@ -68,6 +75,7 @@ static enum dma_result on_dma_read(void *ctx, uint64_t iova, void *buf, size_t l
 		return DMA_FAULT;
 	result = vm.dma_read(vm.ctx, iova, buf, len, done);
 	leave_vm(vdev);
+	observe_dma(vdev, false, *done);
 	return result;
 }
 
@@ -82,6 +90,7 @@ static enum dma_result on_dma_write(void *ctx, uint64_t iova, const void *buf, s
 		return DMA_FAULT;
 	result = vm.dma_write(vm.ctx, iova, buf, len, done);
 	leave_vm(vdev);
+	observe_dma(vdev, true, *done);
 	return result;
 }
 
@@ -126,7 +135,8 @@ static struct vdev *make(const struct vdev_config *config)
 	if (!vdev)
 		return NULL;
 	vdev->vectors = calloc(config->num_vectors, sizeof(*vdev->vectors));
-	if (!vdev->vectors || pthread_mutex_init(&vdev->lock, NULL) != 0)
+	vdev->observe = observe_create(config->id);
+	if (!vdev->vectors || !vdev->observe || pthread_mutex_init(&vdev->lock, NULL) != 0)
 		goto fail;
 	if (pthread_cond_init(&vdev->changed, NULL) != 0) {
 		pthread_mutex_destroy(&vdev->lock);
@@ -134,6 +144,7 @@ static struct vdev *make(const struct vdev_config *config)
 	}
 	return vdev;
 fail:
+	observe_destroy(vdev->observe);
 	free(vdev->vectors);
 	free(vdev);
 	return NULL;
@@ -166,6 +177,7 @@ struct vdev *vdev_create(struct platform *platform, const struct vdev_config *co
 	vconfig_init(vdev);
 	vmsix_reset(vdev);
 	vregs_reset(vdev);
+	ledger_tally_add(platform_ledger(platform), observe_tally(vdev->observe));
 	platform_set_wq_owner(platform, config->wq, &vdev->owner);
 	*error = 0;
 	return vdev;
@@ -176,6 +188,8 @@ void vdev_destroy(struct vdev *vdev)
 	if (!vdev)
 		return;
 	platform_set_wq_owner(vdev->platform, vdev->config.wq, NULL);
+	ledger_tally_remove(platform_ledger(vdev->platform), observe_tally(vdev->observe));
+	observe_destroy(vdev->observe);
 	pthread_cond_destroy(&vdev->changed);
 	pthread_mutex_destroy(&vdev->lock);
 	free(vdev->vectors);
@@ -201,6 +215,7 @@ void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats)
 
 void vdev_reset(struct vdev *vdev)
 {
+	observe_event(vdev, TRACE_RESET);
 	/* First the source of interrupts and DMA, then what they would have gone to. */
 	idxd_wq_command(platform_idxd(vdev->platform), vdev->config.wq, WQ_STOP);
 	vcommand_retire_entries(vdev);
@@ -242,7 +257,7 @@ static bool access_ok(const struct vdev *vdev, unsigned region, uint64_t offset,
 	return size_ok && offset % count == 0 && offset < vdev_region_size(vdev, region);
 }
 
-int vdev_region_read(struct vdev *vdev, unsigned region, uint64_t offset, void *buf, uint32_t count)
+int vdev_peek(struct vdev *vdev, unsigned region, uint64_t offset, void *buf, uint32_t count)
 {
 	uint64_t value;
 
@@ -257,7 +272,7 @@ int vdev_region_read(struct vdev *vdev, unsigned region, uint64_t offset, void *
 	return 0;
 }
 
-int vdev_region_write(struct vdev *vdev, unsigned region, uint64_t offset, const void *buf, uint32_t count)
+static int region_write(struct vdev *vdev, unsigned region, uint64_t offset, const void *buf, uint32_t count)
 {
 	uint64_t value = 0;
 
@@ -272,6 +287,25 @@ int vdev_region_write(struct vdev *vdev, unsigned region, uint64_t offset, const
 	memcpy(&value, buf, count);
 	vregs_write(vdev, offset, count, value);
 	return 0;
+}
+
+int vdev_region_read(struct vdev *vdev, unsigned region, uint64_t offset, void *buf, uint32_t count)
+{
+	const int result = vdev_peek(vdev, region, offset, buf, count);
+
+	observe_read(vdev, region, offset, buf, count, result);
+	return result;
+}
+
+int vdev_region_write(struct vdev *vdev, unsigned region, uint64_t offset, const void *buf, uint32_t count)
+{
+	int result;
+
+	observe_write(vdev, region, offset, buf, count);
+	result = region_write(vdev, region, offset, buf, count);
+	if (result != 0)
+		observe_refused_write(vdev, region, offset, count);
+	return result;
 }
 
 unsigned vdev_num_vectors(const struct vdev *vdev)

@@ -7,6 +7,7 @@
 
 #include "../core/regs.h"
 #include "../platform/platform.h"
+#include "observe_internal.h"
 #include "vdev.h"
 
 enum { VDEV_BAR0_SIZE = 0x10000, VDEV_BAR2_SIZE = PORTAL_WQ_STRIDE };
@@ -67,6 +68,7 @@ struct vdev {
 	struct vvector *vectors;
 	struct vdev_stats stats;
 	_Atomic bool portal_open;
+	struct observe *observe; /* has a lock of its own */
 	/* touched by the connection's thread only */
 	struct gather gathers[GATHER_PAGES][GATHER_SLOTS];
 };

@@ -32,6 +32,7 @@ void vregs_error(struct vdev *vdev, const uint64_t swerror[4])
 {
 	const uint64_t hidden = 0xFFull << 16 | 0xFFFFFull << 40;
 
+	observe_error(vdev);
 	pthread_mutex_lock(&vdev->lock);
 	if (vdev->swerror[0] & SWERROR_VALID) {
 		vdev->swerror[0] |= SWERROR_OVERFLOW;
