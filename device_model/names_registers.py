@@ -247,8 +247,8 @@ CAPABILITIES: Mapping[int, Mapping[int, Register]] = {
     MSIX_CAPABILITY: {
         0x00: Register("MSIX", 2, (_ro("ID", 0, 7), _ro("Next", 8, 15))),
         0x02: Register("MSIX.Control", 2, (_ro("TableSize", 0, 10), _rw("FunctionMask", 14), _rw("Enable", 15))),
-        0x04: Register("MSIX.Table", 4, (_ro("BAR", 0, 2), _ro("Offset", 3, 31))),
-        0x08: Register("MSIX.PBA", 4, (_ro("BAR", 0, 2), _ro("Offset", 3, 31))),
+        0x04: Register("MSIX.Table", 4, (_ro("BAR", 0, 2), _ro("Offset/8", 3, 31))),
+        0x08: Register("MSIX.PBA", 4, (_ro("BAR", 0, 2), _ro("Offset/8", 3, 31))),
     },
 }
 """Capability id to its registers, at offsets from its beginning."""

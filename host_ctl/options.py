@@ -33,6 +33,7 @@ class OptionsError(HostError):
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """A run. vectors: IMS-backed ones of each guest. only: scenarios whose name contains one of these; empty: all.
+    trace: a file for all that guests do to their devices; None: none is written.
 
     Raises OptionsError, with everything that is wrong at once.
     """
@@ -45,6 +46,7 @@ class RunOptions:
     report: Path = Path("build/report")
     only: tuple[str, ...] = ()
     controls: bool = True
+    trace: Path | None = None
 
     def __post_init__(self) -> None:
         problems = (
