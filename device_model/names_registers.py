@@ -67,7 +67,7 @@ class Register:
         """The fields that have bits of `mask`, and `reserved`, for a mask of the register."""
         for one in self.fields:
             if one.mask & mask:
-                yield one.name
+                yield one.name or self.name
                 mask &= ~one.mask
         if mask:
             yield f"reserved {mask:#x}"

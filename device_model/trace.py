@@ -87,7 +87,10 @@ class Tracer:
         self._thread.join()
         trace, self._trace = self._trace, None
         self._lib.trace_destroy(trace)
-        self._undo.close()
+        try:
+            self._undo.close()
+        except OSError as error:
+            self.problem = self.problem or str(error)
 
     def _run(self) -> None:
         while not self._ending.wait(_LOOK_S):
