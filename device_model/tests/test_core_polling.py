@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from device_model.observe import Polling
-from device_model.tests.core_rig import BAR0, CMDSTATUS, CONFIG, GENSTS, Cmd, GuestView, Machine
+from device_model.tests.core_rig import BAR0, CMDSTATUS, CONFIG, GENSTS, SWERROR, Cmd, GuestView, Machine, descriptor
 
 LONG_S = 2.3
 """A bit more than the time from which on reading counts as polling."""
@@ -72,18 +72,19 @@ def test_other_access_in_between_is_no_polling(guest: GuestView, accesses: tuple
 
 
 def test_value_that_changes_begins_anew(guest: GuestView) -> None:
-    keep_reading(guest, (BAR0, GENSTS, 4), seconds=1.5)
-    guest.mdev.vdev.stats()
-    guest.command(Cmd.DISABLE_DEVICE)
-    keep_reading(guest, (BAR0, GENSTS, 4), seconds=1.5)
+    guest.submit(descriptor(0x7F, flags=0))  # will be an error without a record: SWERROR
+    keep_reading(guest, (BAR0, SWERROR, 8), seconds=1.5)
+    guest.machine.step_all()
+    keep_reading(guest, (BAR0, SWERROR, 8), seconds=1.5)
 
     assert guest.mdev.vdev.longest_polling() is None
 
 
-def test_look_now_and_then_is_no_polling(guest: GuestView) -> None:
-    for _ in range(25):
+@pytest.mark.parametrize("pause_s", [0.1, 0.005], ids=["by_a_timer", "too_few"])
+def test_look_now_and_then_is_no_polling(guest: GuestView, pause_s: float) -> None:
+    for _ in range(int(LONG_S / pause_s)):
         guest.read(GENSTS)
-        time.sleep(0.1)
+        time.sleep(pause_s)
 
     assert guest.mdev.vdev.longest_polling() is None
 

@@ -129,6 +129,18 @@ def test_counts_are_each_devices_own(tmp_path: Path) -> None:
         assert busy.mdev.vdev.stats().completions == Completions(success=1, refused=1)
 
 
+def test_interrupt_that_went_elsewhere_is_counted_where_it_arrived(tmp_path: Path) -> None:
+    with Machine(tmp_path) as machine:
+        sender, receiver = machine.started(), machine.started()
+        address = machine.chip.ims_read(sender.entry.entry, 0)
+        receiver.mask_vector(2, True)
+        machine.device.remap_set(address >> 5 & 0x7FFF, receiver.mdev.vdev, 2)
+        sender.run(firing(RECORDS, sender.handle))
+
+        assert (stats(sender).completions.success, stats(sender).interrupts_pended) == (1, 0)
+        assert (stats(receiver).completions.success, stats(receiver).interrupts_pended) == (0, 1)
+
+
 def test_counts_do_not_depend_on_who_reads_the_ledger(tmp_path: Path) -> None:
     with Machine(tmp_path, ledger=4) as machine:
         guest = machine.started()

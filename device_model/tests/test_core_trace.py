@@ -33,7 +33,7 @@ from device_model.tests.core_rig import (
 LINE = re.compile(r" *(?P<us>\d+\.\d) mdev (?P<mdev>\d+) +(?P<text>.*)")
 
 
-def traced(tmp_path: Path, act: Callable[[GuestView], None], **options: int) -> list[str]:
+def traced(tmp_path: Path, act: Callable[[GuestView], object], **options: int) -> list[str]:
     """The lines that a guest's acts leave, without time, mdev, and what brings it up."""
     out = io.StringIO()
     with Machine(tmp_path) as machine:
@@ -62,7 +62,7 @@ def traced(tmp_path: Path, act: Callable[[GuestView], None], **options: int) -> 
         (lambda g: g.client.region_read(CONFIG, 0, 4096), "config+0x0 -> 4096 bytes"),
     ],
 )  # fmt: skip
-def test_access_is_one_line_with_names(tmp_path: Path, access: Callable[[GuestView], None], line: str) -> None:
+def test_access_is_one_line_with_names(tmp_path: Path, access: Callable[[GuestView], object], line: str) -> None:
     assert traced(tmp_path, access)[0] == line
 
 

@@ -127,10 +127,12 @@ WIDE = Layout.read(showing(wide_device()), 16 * 0x4000)
 @pytest.mark.parametrize(
     ("region", "offset", "name"),
     [
-        (BAR0, 0x1000 + 64 * 15 + 8, "WQCFG[15].Mode"), (BAR0, 0x1000 + 63, "WQCFG[0].OPCFG[7]"), (BAR0, 0x800 + 64 * 3 + 32, "GRPCFG[3].Engines"),
+        (BAR0, 0x1000 + 64 * 15 + 8, "WQCFG[15].Mode"), (BAR0, 0x1000 + 63, "WQCFG[0].OPCFG[7]"),
+        (BAR0, 0x800 + 64 * 3 + 32, "GRPCFG[3].Engines"),
         (BAR0, 0x2000 + 8 * 50, "MSIXPERM[50]"), (BAR0, 0x8000 + 16 * 255 + 12, "IMS[255].Control"),
         (BAR0, 0x3000 + 16 * 50 + 12, "MSIX[50].Control"), (BAR0, 0x3800, "PBA[0]"), (BAR0, 0x5000, "PERFMON"),
-        (BAR0, 0xE000, "CMDPARAM"), (BAR0, 0xE0, "EVLCFG[0]"), (BAR0, 0x180, "DSACAP0"), (BAR2, 15 * 0x4000 + 0x3FC0, "WQ 15's portal, limited IMS"),
+        (BAR0, 0xE000, "CMDPARAM"), (BAR0, 0xE0, "EVLCFG[0]"), (BAR0, 0x180, "DSACAP0"),
+        (BAR2, 15 * 0x4000 + 0x3FC0, "WQ 15's portal, limited IMS"),
         (CONFIG, 0x62, "MSIX.Control"), (CONFIG, 0x52, "Capability 0x05"),
     ],
 )  # fmt: skip
@@ -141,7 +143,9 @@ def test_tables_are_where_the_device_says(region: int, offset: int, name: str) -
     assert (found.name, found.present) == (name, True)
 
 
-@pytest.mark.parametrize("offset", [0x1000 + 64 * 16, 0x800 + 64 * 4, 0x2000 + 8 * 51, 0x8000 + 16 * 256, 0x3000 + 16 * 51, 0x3808])
+@pytest.mark.parametrize(
+    "offset", [0x1000 + 64 * 16, 0x800 + 64 * 4, 0x2000 + 8 * 51, 0x8000 + 16 * 256, 0x3000 + 16 * 51, 0x3808]
+)
 def test_tables_end_where_the_device_says(offset: int) -> None:
     assert WIDE.find(BAR0, offset) is None
 
