@@ -154,7 +154,7 @@ def _run(arguments: argparse.Namespace) -> int:
     options = RunOptions(
         guests=arguments.guests, vectors=arguments.vectors, seed=_seed(arguments.seed),
         delivery=arguments.delivery, accelerator=arguments.accel, report=arguments.report,
-        only=tuple(arguments.only), controls=not arguments.no_controls, trace=_trace(arguments),
+        only=tuple(arguments.only), controls=not arguments.no_controls, trace=trace_file(arguments),
     )  # fmt: skip
     suite = load_suite()
     mode: Mode = "quiet" if arguments.quiet else "plain" if arguments.plain else "auto"
@@ -163,7 +163,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _run_and_report(suite, options, mode, arguments)
 
 
-def _trace(arguments: argparse.Namespace) -> Path | None:
+def trace_file(arguments: argparse.Namespace) -> Path | None:
     """--trace without a FILE writes beside the report."""
     if arguments.trace is None:
         return None
