@@ -81,6 +81,7 @@ def test_descriptor_is_one_line_however_it_was_stored(tmp_path: Path) -> None:
     def act(guest: GuestView) -> None:
         guest.store(desc)
         guest.store_pieces(desc, range(8), PORTAL + 0x40)
+        guest.sync()
 
     assert [text for text in traced(tmp_path, act) if "<=" in text] == [line, line]
 
