@@ -15,16 +15,24 @@ HERE = Path(__file__).resolve().parent
 PARTS = ("core", "platform", "vdev", "transport")
 C_FLAGS = ["-std=c17", "-D_GNU_SOURCE=", "-O2", "-g", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
 """For our own sources. The module that cffi generates is compiled with them too."""
+LIBRARIES = ["isal"]
+"""Besides the C library: ISA-L computes the CRCs."""
 
 CDEF = """
 struct ledger_record { ...; };
-struct idxd_config { uint32_t num_wqs, total_wq_size, num_ims, max_xfer_log2, max_batch_log2; };
+struct idxd_config {
+    uint32_t num_wqs, total_wq_size, num_ims, max_xfer_log2, max_batch_log2, num_groups, num_engines, num_msix, kind,
+        features;
+};
 struct vdev_vector { uint32_t entry, handle; };
 struct vdev_config {
     uint32_t id, wq, num_vectors, vmm_owns_msix;
     uint64_t gencap, wqcap, grpcap, engcap, opcap, cmdcap;
     uint32_t wq_size, wq_mode, wq_limits;
 };
+struct vdev_own_config { uint32_t id, vmm_owns_msix, run_engines; struct idxd_config device; };
+struct vlint_range { uint64_t offset, size; };
+struct vlint_bar0 { uint32_t count; struct vlint_range ranges[8]; };
 struct vdev_stats { uint64_t interrupts, interrupts_lost, descriptors, partial_stores, resets; };
 struct vfu_server_options { const char *socket_path; uint32_t dma_timeout_ms; };
 struct vfu_server_stats {
@@ -36,7 +44,7 @@ struct vfu_server_stats {
 
 struct platform; struct idxd; struct iommu; struct ledger; struct vdev; struct iommu_target; struct vfu_server;
 
-struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engine);
+struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engines);
 void platform_stop(struct platform *platform);
 void platform_destroy(struct platform *platform);
 struct idxd *platform_idxd(struct platform *platform);
@@ -48,7 +56,14 @@ size_t ledger_read(struct ledger *ledger, struct ledger_record *records, size_t 
 uint64_t idxd_bar0_size(const struct idxd *idxd);
 uint64_t idxd_bar0_read(struct idxd *idxd, uint64_t offset, unsigned size);
 void idxd_bar0_write(struct idxd *idxd, uint64_t offset, unsigned size, uint64_t value);
-bool idxd_engine_step(struct idxd *idxd);
+bool idxd_engine_step(struct idxd *idxd, uint32_t engine);
+uint64_t idxd_msix_table_offset(const struct idxd *idxd);
+uint64_t idxd_msix_pba_offset(const struct idxd *idxd);
+void idxd_set_bus_master(struct idxd *idxd, bool on);
+void idxd_set_msix(struct idxd *idxd, bool enabled, bool function_mask);
+void idxd_flr(struct idxd *idxd);
+void idxd_submit(struct idxd *idxd, uint32_t wq, int portal, const uint8_t desc[64], uint32_t requester);
+void idxd_halt(struct idxd *idxd);
 
 int iommu_remap_set(struct iommu *iommu, uint32_t index, const struct iommu_target *target, unsigned vector);
 int iommu_remap_clear(struct iommu *iommu, uint32_t index);
@@ -58,7 +73,10 @@ void iommu_count(struct iommu *iommu, uint32_t *remap_entries, uint32_t *pasids)
 
 struct vdev *vdev_create(struct platform *platform, const struct vdev_config *config,
                          const struct vdev_vector *vectors, int *error);
+struct vdev *vdev_create_own(struct platform *platform, const struct vdev_own_config *config, int *error);
+bool vdev_engine_step(struct vdev *vdev);
 void vdev_destroy(struct vdev *vdev);
+const char *vdev_lint(const uint8_t *config, uint64_t bar0_size, uint64_t bar2_size, const struct vlint_bar0 *bar0);
 const struct iommu_target *vdev_target(struct vdev *vdev);
 void vdev_close_portal(struct vdev *vdev);
 void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats);
@@ -110,6 +128,7 @@ SOURCE = """
 #include "vdev/observe.h"
 #include "vdev/trace.h"
 #include "vdev/vdev.h"
+#include "vdev/vlint.h"
 """
 
 
@@ -121,20 +140,27 @@ def c_sources(suffix: str = ".c") -> list[Path]:
 SHIPPED = "device_model._core"
 
 
-def make_ffi(module: str = SHIPPED, *, planted: bool = False, flags: Sequence[str] = ()) -> cffi.FFI:
+def make_ffi(
+    module: str = SHIPPED,
+    *,
+    planted: bool = False,
+    flags: Sequence[str] = (),
+    more_cdef: str = "",
+    more_source: str = "",
+) -> cffi.FFI:
     """The builder of `module`. planted: with places for planted faults (never part of a package).
 
-    flags: more of them, for compiler and linker.
+    flags: more of them, for compiler and linker. more_cdef, more_source: what a test's own build declares and adds.
     """
     ffi = cffi.FFI()
-    ffi.cdef(CDEF + (PLANTED_CDEF if planted else ""))
+    ffi.cdef(CDEF + (PLANTED_CDEF if planted else "") + more_cdef)
     ffi.set_source(
         module,
-        SOURCE,
+        SOURCE + more_source,
         sources=[str(path.relative_to(HERE.parent)) if module == SHIPPED else str(path) for path in c_sources()],
         include_dirs=[str(HERE)],
         depends=[str(path) for path in c_sources(".h")],
-        libraries=["pthread"],
+        libraries=["pthread", *LIBRARIES],
         extra_compile_args=[*C_FLAGS, *flags],
         extra_link_args=list(flags),
         define_macros=[("VDSA_PLANTED_FAULTS", "1")] if planted else [],

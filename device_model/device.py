@@ -6,6 +6,7 @@ and return when what they promise has happened.
 
 from __future__ import annotations
 
+import enum
 import importlib
 import os
 import threading
@@ -22,10 +23,26 @@ from device_model.trace import Target, Tracer
 LEDGER_CAPACITY = 1 << 18
 """Records kept until they are read; 64 bytes each, touched only when used."""
 _READ_CHUNK = 4096
+_PORTAL_STORE = 64
 
 
 class DeviceError(Exception):
     """The device or the transport refused: the message says what and why."""
+
+
+class Feature(enum.IntFlag):
+    """Bits of DeviceConfig.features (enum idxd_features)."""
+
+    OPCFG = 1
+    """WQCAP[54]: WQCFG has 64 bytes, and says which operations a work queue takes."""
+    NO_HANDLES = 2
+    """No interrupt handle commands: a handle is the index of an entry."""
+    NO_CMDCAP = 4
+    """GENCAP[4] is 0: commands 1 to 12 and no others, so no handles either."""
+    FIXED_CONFIG = 8
+    """GENCAP[31] is 0: groups, sizes and limits are fixed; mode and PASID are not."""
+    NO_PASID = 16
+    """No PASID capability: no work queue can have PASID Enable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +54,17 @@ class DeviceConfig:
     total_wq_size: int = 8192
     """Descriptors over all work queues, 1 to 65,535."""
     num_ims: int = 2048
-    """IMS entries: a multiple of 256, at most 16,128."""
+    """IMS entries: a multiple of 256, at most 16,128; 0: none."""
     max_xfer_log2: int = 21
     max_batch_log2: int = 5
+    num_groups: int = 1
+    num_engines: int = 1
+    num_msix: int = 0
+    """Vectors of the device's own MSI-X table; 0: none."""
+    kind: int = 0
+    """0: DSA, 1: IAA (enum idxd_kind)."""
+    features: int = 0
+    """What it can do more or less than the usual one: Feature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +84,15 @@ class VdevConfig:
     wq_size: int
     wq_mode: int
     wq_limits: int
+    vmm_owns_msix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OwnVdevConfig:
+    """A virtual device that is a device of its own: its sizes, without an IMS and with num_msix vectors."""
+
+    id: int
+    device: DeviceConfig
     vmm_owns_msix: bool = False
 
 
@@ -85,6 +119,10 @@ def shipped_core() -> ModuleType:
         raise DeviceError(
             f"the C extension is not built ({error}): run `make setup`, or install the package"
         ) from error
+
+
+def _fields(config: DeviceConfig) -> dict[str, int]:
+    return {name: getattr(config, name) for name in DeviceConfig.__slots__}
 
 
 class _Closed:
@@ -116,10 +154,8 @@ class Device:
         self.config = config or DeviceConfig()
         self._core: Any = core or shipped_core()
         self._ffi, self._lib = self._core.ffi, self._core.lib
-        c_config = self._ffi.new(
-            "struct idxd_config *",
-            {name: getattr(self.config, name) for name in DeviceConfig.__slots__},
-        )
+        self.run_engine = run_engine
+        c_config = self._ffi.new("struct idxd_config *", _fields(self.config))
         self._platform = self._lib.platform_create(c_config, ledger_capacity, run_engine)
         if not self._platform:
             raise DeviceError(f"the device could not be made: no memory, or a size out of range in {self.config}")
@@ -154,12 +190,49 @@ class Device:
         return int(self._call("idxd_bar0_read", self._idxd, offset, size))
 
     def write(self, offset: int, value: int, size: int = 4) -> None:
-        """Writes `size` bytes (4 or 8) of BAR0 at an aligned byte offset; ignored outside."""
+        """Writes `size` bytes (1, 2, 4, 8) of BAR0 at an aligned byte offset; ignored outside."""
         self._call("idxd_bar0_write", self._idxd, offset, size, value)
 
+    @property
+    def msix_table(self) -> int:
+        """Offset of the MSI-X table in BAR0."""
+        return int(self._call("idxd_msix_table_offset", self._idxd))
+
+    @property
+    def msix_pba(self) -> int:
+        """Offset of the MSI-X table's pending bits in BAR0."""
+        return int(self._call("idxd_msix_pba_offset", self._idxd))
+
+    def set_bus_master(self, on: bool) -> None:
+        """Bus Master Enable of the function; cleared while the device is not Disabled, it halts."""
+        self._call("idxd_set_bus_master", self._idxd, on)
+
+    def set_msix(self, enabled: bool, *, function_mask: bool = False) -> None:
+        """MSI-X Enable and Function Mask of the function."""
+        self._call("idxd_set_msix", self._idxd, enabled, function_mask)
+
+    def flr(self) -> None:
+        """Function-level reset. When it returns, the device writes and signals nothing more of what came before."""
+        self._call("idxd_flr", self._idxd)
+
+    def submit(self, wq: int, desc: bytes, *, msix: bool = False) -> None:
+        """A 64-byte store to a portal of work queue `wq`: an IMS portal, or with `msix` an MSI-X one (9.3)."""
+        if len(desc) != _PORTAL_STORE:
+            raise DeviceError(f"a portal takes {_PORTAL_STORE} bytes, not {len(desc)}")
+        self._call("idxd_submit", self._idxd, wq, 0 if msix else 1, desc, 0)
+
     def step(self) -> bool:
-        """Processes one descriptor; False if there was none. Only with run_engine=False."""
-        return bool(self._call("idxd_engine_step", self._idxd))
+        """A turn of each engine: a descriptor, or members of a batch. False if none had work. Only with run_engine=False."""
+        worked = [self.step_engine(engine) for engine in range(self.config.num_engines)]
+        return any(worked)
+
+    def step_engine(self, engine: int) -> bool:
+        """A turn of one engine; False if it had no work. Only with run_engine=False."""
+        return bool(self._call("idxd_engine_step", self._idxd, engine))
+
+    def halt(self) -> None:
+        """The Halt state (5.7), as when Bus Master Enable is cleared in the midst of work. Returns when the device is silent."""
+        self._call("idxd_halt", self._idxd)
 
     def plant_fault(self, fault: int) -> None:
         """Plants a defect of the hardware (core/fault.h). Only in a core built for it; AttributeError otherwise."""
@@ -225,8 +298,8 @@ class Device:
 
     # ---- virtual devices ----
 
-    def create_vdev(self, config: VdevConfig) -> Vdev:
-        """A virtual device over a work queue and IMS entries of this one. DeviceError: a value is out of range."""
+    def create_vdev(self, config: VdevConfig | OwnVdevConfig) -> Vdev:
+        """A virtual device, over a work queue and IMS entries of this one or of its own. DeviceError: a value is out of range."""
         if not self._platform:
             raise DeviceError("a virtual device needs a device that is open")
         vdev = Vdev(self, self._core, self._platform, config)
@@ -265,34 +338,38 @@ class Device:
 class Vdev:
     """A virtual device, and the socket that serves it. Made by Device.create_vdev()."""
 
-    def __init__(self, device: Device, core: ModuleType, platform: object, config: VdevConfig) -> None:
+    def __init__(
+        self, device: Device, core: ModuleType, platform: object, config: VdevConfig | OwnVdevConfig
+    ) -> None:
         self.config = config
         self._device = device
         core_any: Any = core
         self._ffi, self._lib = core_any.ffi, core_any.lib
         self._server: Any = None
-        vectors = self._ffi.new("struct vdev_vector[]", [{"entry": e, "handle": h} for e, h in config.vectors] or 1)
-        names = (
-            "id",
-            "wq",
-            "gencap",
-            "wqcap",
-            "grpcap",
-            "engcap",
-            "opcap",
-            "cmdcap",
-            "wq_size",
-            "wq_mode",
-            "wq_limits",
-        )
-        values = {name: getattr(config, name) for name in names}
-        values |= {"num_vectors": 1 + len(config.vectors), "vmm_owns_msix": config.vmm_owns_msix}
         error = self._ffi.new("int *")
-        self._vdev = self._lib.vdev_create(platform, self._ffi.new("struct vdev_config *", values), vectors, error)
+        if isinstance(config, OwnVdevConfig):
+            self._vdev = self._make_own(platform, config, error)
+        else:
+            self._vdev = self._make_shared(platform, config, error)
         if not self._vdev:
             raise DeviceError(f"virtual device {config.id}: {os.strerror(-error[0])} in {config}")
         self.layout = observe.read_layout(self._ffi, self._lib, self._vdev)
         _check(observe.tell_layout(self._ffi, self._lib, self._vdev, self.layout), f"registers of {config}")
+
+    def _make_shared(self, platform: object, config: VdevConfig, error: Any) -> Any:
+        vectors = self._ffi.new("struct vdev_vector[]", [{"entry": e, "handle": h} for e, h in config.vectors] or 1)
+        values = {name: getattr(config, name) for name in VdevConfig.__slots__ if name != "vectors"}
+        values |= {"num_vectors": 1 + len(config.vectors)}
+        return self._lib.vdev_create(platform, self._ffi.new("struct vdev_config *", values), vectors, error)
+
+    def _make_own(self, platform: object, config: OwnVdevConfig, error: Any) -> Any:
+        values: dict[str, Any] = {"id": config.id, "device": _fields(config.device)}
+        values |= {"vmm_owns_msix": config.vmm_owns_msix, "run_engines": self._device.run_engine}
+        return self._lib.vdev_create_own(platform, self._ffi.new("struct vdev_own_config *", values), error)
+
+    def step(self) -> bool:
+        """Processes one descriptor of a device of its own; False if there was none. Only with run_engine=False."""
+        return bool(self._lib.vdev_engine_step(self._vdev))
 
     @property
     def target(self) -> Any:

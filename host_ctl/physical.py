@@ -13,9 +13,10 @@ COMMAND_LIMIT_S = 10.0
 """Bound on a command. It waits for one descriptor at most; a busy machine may delay that by seconds."""
 
 _VERSION, _GENCAP, _WQCAP, _OFFSETS = 0x00, 0x10, 0x20, 0x60
-_CMD, _CMDSTATUS = 0xA0, 0xA8
+_GENCFG, _CMD, _CMDSTATUS = 0x80, 0xA0, 0xA8
+_USER_INTERRUPTS = 1 << 12
 _ACTIVE = 1 << 31
-_WQCFG_STRIDE, _IMS_STRIDE = 32, 16
+_IMS_STRIDE = 16
 
 
 class Command(enum.IntEnum):
@@ -58,7 +59,9 @@ class PhysicalDevice:
         self._grpcfg = (offsets & 0xFFFF) * 0x100
         self._wqcfg = (offsets >> 16 & 0xFFFF) * 0x100
         self.ims_base = (offsets >> 48) * 0x100
-        self.num_wqs = device.read(_WQCAP, 8) >> 16 & 0xFF
+        wqcap = device.read(_WQCAP, 8)
+        self.num_wqs = wqcap >> 16 & 0xFF
+        self._wqcfg_stride = 32 << (wqcap >> 24 & 0xF)
         self._free_wqs = list(range(self.num_wqs - 1, -1, -1))
         self._configure()
 
@@ -79,11 +82,12 @@ class PhysicalDevice:
 
     def _configure(self) -> None:
         for wq in range(self.num_wqs):
-            self.device.write(self._wqcfg + wq * _WQCFG_STRIDE, self.wq_size)
+            self.device.write(self._wqcfg + wq * self._wqcfg_stride, self.wq_size)
         for word in range(4):
             in_word = max(0, min(64, self.num_wqs - 64 * word))
             self.device.write(self._grpcfg + 8 * word, (1 << in_word) - 1, 8)
         self.device.write(self._grpcfg + 32, 1, 8)
+        self.device.write(_GENCFG, _USER_INTERRUPTS)  # virtual machines run with a PASID
         self.command(Command.ENABLE_DEVICE)
 
     def command(self, command: Command, operand: int = 0) -> int:
@@ -118,7 +122,7 @@ class PhysicalDevice:
 
     def free_wq(self, wq: int) -> None:
         """Takes a work queue back. HostError: it was not reset; it stays out of use, so that no other VM gets it."""
-        mode, state = self.device.read(self._wqcfg + wq * _WQCFG_STRIDE + 8), self._wq_state(wq)
+        mode, state = self.device.read(self._wqcfg + wq * self._wqcfg_stride + 8), self._wq_state(wq)
         if mode or state:
             raise HostError(
                 f"work queue {wq} was not reset (WQCFG mode {mode:#x}, state {state}): it is not given to another mdev"
@@ -126,11 +130,11 @@ class PhysicalDevice:
         self._free_wqs.append(wq)
 
     def _wq_state(self, wq: int) -> int:
-        return self.device.read(self._wqcfg + wq * _WQCFG_STRIDE + 24) >> 30
+        return self.device.read(self._wqcfg + wq * self._wqcfg_stride + 24) >> 30
 
     def program_wq(self, wq: int, pasid: int, *, max_xfer_log2: int, max_batch_log2: int) -> None:
         """Dedicated mode, with the PASID that all its descriptors run with (9.2.24). The guest enables it."""
-        base = self._wqcfg + wq * _WQCFG_STRIDE
+        base = self._wqcfg + wq * self._wqcfg_stride
         self.device.write(base + 8, 1 | 1 << 4 | pasid << 8 | 1 << 28)
         self.device.write(base + 12, max_xfer_log2 | max_batch_log2 << 5)
 

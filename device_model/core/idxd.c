@@ -1,4 +1,4 @@
-/* idxd.c - the life of the physical device and of its engines. */
+/* idxd.c - the life of the physical device. */
 #include "idxd.h"
 
 #include <stdlib.h>
@@ -9,21 +9,26 @@ static bool config_ok(const struct idxd_config *config)
 {
 	return config->num_wqs >= 1 && config->num_wqs <= 255 && config->total_wq_size >= 1 &&
 	       config->total_wq_size <= 0xFFFF && config->max_xfer_log2 >= 12 && config->max_xfer_log2 <= 31 &&
-	       config->max_batch_log2 >= 1 && config->max_batch_log2 <= 10;
+	       config->max_batch_log2 >= 1 && config->max_batch_log2 <= 10 && config->num_groups >= 1 &&
+	       config->num_groups <= 16 && config->num_engines >= 1 && config->num_engines <= 16 &&
+	       config->num_msix <= MSIX_MAX_VECTORS && config->kind <= IDXD_IAA && config->features <= IDXD_ALL_FEATURES;
 }
 
 static void free_parts(struct idxd *idxd)
 {
 	ims_destroy(idxd->ims);
+	msix_destroy(idxd->msix);
 	free(idxd->wqs);
 	free(idxd->storage);
 	free(idxd->cmd_waiters);
+	free(idxd->groups);
+	free(idxd->arbiters);
 	free(idxd);
 }
 
 struct idxd *idxd_create(const struct idxd_config *config, const struct idxd_ports *ports, struct ledger *ledger)
 {
-	const struct ims_sink sink = { .ctx = ports->ctx, .message = ports->message };
+	const struct interrupt_sink sink = { .ctx = ports->ctx, .message = ports->message };
 	struct idxd *idxd;
 
 	if (!config_ok(config))
@@ -37,16 +42,26 @@ struct idxd *idxd_create(const struct idxd_config *config, const struct idxd_por
 	idxd->wqs = calloc(config->num_wqs, sizeof(*idxd->wqs));
 	idxd->storage = calloc(config->total_wq_size, sizeof(*idxd->storage));
 	idxd->cmd_waiters = calloc(config->num_wqs, sizeof(*idxd->cmd_waiters));
-	idxd->ims = ims_create(config->num_ims, &sink, ledger);
-	if (!idxd->wqs || !idxd->storage || !idxd->cmd_waiters || !idxd->ims)
+	idxd->groups = calloc(config->num_groups, sizeof(*idxd->groups));
+	idxd->arbiters = calloc(config->num_groups, sizeof(*idxd->arbiters));
+	if (config->num_ims > 0)
+		idxd->ims = ims_create(config->num_ims, &sink, ledger);
+	if (!idxd->wqs || !idxd->storage || !idxd->cmd_waiters || !idxd->groups || !idxd->arbiters ||
+	    (config->num_ims > 0 && !idxd->ims))
 		goto fail;
 	if (pthread_mutex_init(&idxd->lock, NULL) != 0)
 		goto fail;
-	if (pthread_cond_init(&idxd->work_ready, NULL) != 0) {
+	if (!engines_create(idxd)) {
 		pthread_mutex_destroy(&idxd->lock);
 		goto fail;
 	}
-	registers_reset(idxd);
+	for (uint32_t i = 0; i < config->num_wqs; i++)
+		idxd->wqs[i].group = NO_GROUP;
+	if (!function_create(idxd)) {
+		engines_destroy(idxd);
+		pthread_mutex_destroy(&idxd->lock);
+		goto fail;
+	}
 	return idxd;
 fail:
 	free_parts(idxd);
@@ -57,61 +72,20 @@ void idxd_destroy(struct idxd *idxd)
 {
 	if (!idxd)
 		return;
-	pthread_cond_destroy(&idxd->work_ready);
+	function_destroy(idxd);
+	engines_destroy(idxd);
 	pthread_mutex_destroy(&idxd->lock);
 	free_parts(idxd);
+}
+
+void idxd_number_from(struct idxd *idxd, uint64_t first)
+{
+	atomic_store(&idxd->last_cause, first - 1);
 }
 
 struct ims *idxd_ims(struct idxd *idxd)
 {
 	return idxd->ims;
-}
-
-/* Lock held; given up while the descriptor is executed. False: nothing to do. */
-static bool step_locked(struct idxd *idxd)
-{
-	struct work work;
-	uint32_t wq;
-	uint32_t mode;
-	uint32_t limits;
-
-	if (!wq_take(idxd, &work, &wq))
-		return false;
-	mode = idxd->wqs[wq].cfg[WQCFG_MODE];
-	limits = idxd->wqs[wq].cfg[WQCFG_LIMITS];
-	pthread_mutex_unlock(&idxd->lock);
-	execute(idxd, &work, wq, mode, limits);
-	pthread_mutex_lock(&idxd->lock);
-	wq_finish(idxd, wq);
-	return true;
-}
-
-bool idxd_engine_step(struct idxd *idxd)
-{
-	bool worked;
-
-	pthread_mutex_lock(&idxd->lock);
-	worked = step_locked(idxd);
-	pthread_mutex_unlock(&idxd->lock);
-	return worked;
-}
-
-void idxd_engine_run(struct idxd *idxd)
-{
-	pthread_mutex_lock(&idxd->lock);
-	while (!idxd->stopping) {
-		if (!step_locked(idxd))
-			pthread_cond_wait(&idxd->work_ready, &idxd->lock);
-	}
-	pthread_mutex_unlock(&idxd->lock);
-}
-
-void idxd_stop_engines(struct idxd *idxd)
-{
-	pthread_mutex_lock(&idxd->lock);
-	idxd->stopping = true;
-	pthread_cond_broadcast(&idxd->work_ready);
-	pthread_mutex_unlock(&idxd->lock);
 }
 
 #ifdef VDSA_PLANTED_FAULTS
@@ -120,6 +94,9 @@ void idxd_plant_fault(struct idxd *idxd, enum planted_fault fault)
 	pthread_mutex_lock(&idxd->lock);
 	idxd->planted = fault;
 	pthread_mutex_unlock(&idxd->lock);
-	ims_plant_fault(idxd->ims, fault);
+	if (idxd->ims)
+		ims_plant_fault(idxd->ims, fault);
+	if (idxd->msix)
+		msix_plant_fault(idxd->msix, fault);
 }
 #endif

@@ -3,8 +3,12 @@
 #define VDSA_CORE_IDXD_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
+#include "arbiter.h"
 #include "idxd.h"
+#include "msix.h"
+#include "request.h"
 
 /* A descriptor in a work queue. */
 struct work {
@@ -15,59 +19,139 @@ struct work {
 	uint8_t portal; /* enum portal */
 };
 
+/* A Batch descriptor in progress. Its list is copied in parts; each descriptor in it is read once. */
+enum { BATCH_PART = 32 };
+struct batch {
+	/* Members: in all, 0 if it has not been begun; the next to be processed; copied so far, those from `first` on are here. */
+	uint32_t count, next, fetched, first;
+	uint64_t first_cause;          /* of the member `first`: their causes follow each other */
+	bool failed;                   /* one has ended with another status than success */
+	uint8_t members[BATCH_PART][PORTAL_DESC];
+};
+
 struct wq {
-	uint32_t cfg[WQCFG_DWORDS]; /* WQCFG as read, but for the state */
+	uint32_t cfg[WQCFG_DWORDS]; /* WQCFG as read, but for the state; in OPCFG, what differs from OPCAP: all 0 is its reset value */
 	uint8_t state;              /* WQ_DISABLED, WQ_ENABLED, WQ_DRAINING */
-	bool busy;                  /* an engine works on a descriptor of this queue: order is kept by one at a time */
-	uint64_t busy_cause;
+	/* Order is kept by one at a time: `current` has been begun, and while `busy`, an engine works on it without the lock. */
+	bool busy, begun;
+	atomic_bool abandon;        /* what is begun is dropped before its next member, or its record */
+	struct work current;
+	struct batch batch;         /* of `current`, if it is one */
+	uint8_t group, turns;       /* for the arbiter: turns left in `round` */
+	uint64_t round;
 	struct work *ring;          /* a slice of the device's storage, given when the device is enabled */
 	uint32_t size, head, count;
+	uint32_t limit;             /* 0, or less than the size: see idxd_wq_set_limit() */
 	struct wq_waiter *waiters;  /* newest first */
 	bool telling;               /* a thread is telling a waiter that its command has ended */
 };
 
+/* GRPCFG */
+struct group {
+	uint64_t wqs[GRPCFG_WQ_WORDS], engines, flags;
+};
+
+struct engine {
+	pthread_cond_t wake;
+	bool asleep;
+	uint8_t group;
+	uint8_t *scratch; /* for struct memory */
+};
+
 struct idxd {
 	pthread_mutex_t lock;
-	pthread_cond_t work_ready;
 	struct idxd_config config;
 	struct idxd_ports ports;
 	struct ledger *ledger;
-	struct ims *ims;
-	uint64_t next_cause;
-	uint32_t next_wq; /* arbitration: where the round starts */
+	struct ims *ims;   /* NULL: num_ims 0 */
+	struct msix *msix; /* NULL: num_msix 0 */
+	struct engine *engines;   /* num_engines */
+	struct arbiter *arbiters; /* num_groups */
+	atomic_uint_fast64_t last_cause; /* numbers of descriptors, those of members of batches among them */
 	uint32_t planted;
 	bool stopping;
 	/* registers */
-	uint32_t state; /* GENSTS */
+	uint32_t state; /* GENSTS[1:0] */
 	uint32_t gencfg, genctrl, intcause, cmdstatus;
 	uint64_t swerror[4];
-	uint64_t group_wqs[GRPCFG_WQ_WORDS], group_engines, group_flags;
+	struct group *groups; /* num_groups */
 	struct wq *wqs;
 	struct work *storage; /* total_wq_size descriptors */
 	struct wq_waiter *cmd_waiters; /* one a work queue, for the CMD register */
 	uint32_t cmd_outstanding; /* queues that the command in CMD still waits for */
 	uint32_t cmd_code;
 	bool cmd_interrupt;
+	/* the PCI function */
+	pthread_cond_t settled; /* a command has ended, an interrupt has been handed over, a reset is over */
+	bool bus_master, resetting;
+	uint32_t raising; /* interrupts of the device itself that are on their way to the MSI-X table */
 };
 
-/* registers.c */
+/* registers.c; lock held unless it says otherwise */
+/* All but CMDSTATUS, SWERROR and what has a table of its own: as Reset Device leaves them. */
 void registers_reset(struct idxd *idxd);
+/* Sets `cause` in INTCAUSE and sends the interrupt of vector 0. Gives up the lock meanwhile. */
+void registers_raise(struct idxd *idxd, uint32_t cause);
 /* Records an error that has no completion record (5.8) and passes it on. Takes the lock. */
 void registers_error(struct idxd *idxd, uint32_t wq, const uint64_t swerror[4]);
 
-/* wq.c; lock held */
+/* capabilities.c */
+/* The register at an offset that is a multiple of 8, up to OFFSETS, and CMDCAP and IAACAP; else 0. */
+uint64_t capabilities_read(const struct idxd *idxd, uint64_t offset);
+void capabilities_operations(const struct idxd *idxd, uint64_t opcap[4]);
+bool capabilities_command(const struct idxd *idxd, uint32_t code);
+/* Where tables are in BAR0: multiples of 0x100. */
+uint64_t table_grpcfg(const struct idxd *idxd);
+uint64_t table_wqcfg(const struct idxd *idxd);
+uint64_t table_msixperm(const struct idxd *idxd);
+uint64_t table_ims(const struct idxd *idxd);
+uint32_t wqcfg_stride(const struct idxd *idxd);
+
+/* wqcfg.c; lock held */
 void wq_write_cfg(struct idxd *idxd, uint32_t wq, unsigned dword, uint32_t value);
 uint32_t wq_read_cfg(const struct idxd *idxd, uint32_t wq, unsigned dword);
+/* The checks of Enable WQ that are about WQCFG (5.2), but for the size. */
+enum command_error wqcfg_check(const struct idxd *idxd, const struct wq *wq);
+/* The operations that a work queue takes. */
+void wqcfg_operations(const struct idxd *idxd, uint32_t wq, uint64_t operations[4]);
+/* Descriptors of this queue may not ask for completion interrupts: user mode, which GENCFG does not give them (9.2.8). */
+bool wqcfg_no_interrupts(const struct idxd *idxd, uint32_t wq);
+/* Reset WQ: initial values, but for the size (3.15). */
+void wqcfg_reset(struct idxd *idxd, uint32_t wq);
+/* GRPCFG and WQCFG to their initial values, all work queues Disabled. */
+void wqcfg_power_on(struct idxd *idxd);
+
+/* enable.c; lock held: the checks of Enable Device (5.1). */
+enum command_error check_device(const struct idxd *idxd);
+
+/* function.c */
+bool function_create(struct idxd *idxd);
+void function_destroy(struct idxd *idxd);
+/* No lock held. IMS and MSI-X permissions to their reset values, no handle requested. When it returns, none of their messages is on its way. */
+void function_wipe_interrupts(struct idxd *idxd);
+
+/* wq.c; lock held */
 void wq_lay_out(struct idxd *idxd);
-/* Takes the next descriptor to work on; false: none. *index is its work queue, now busy. */
-bool wq_take(struct idxd *idxd, struct work *work, uint32_t *index);
-/* The descriptor taken from `index` is finished. Gives up the lock while it tells waiters. */
-void wq_finish(struct idxd *idxd, uint32_t index);
+static inline bool wq_has_work(const struct wq *wq)
+{
+	return wq->begun || wq->count > 0;
+}
+/* A record about a descriptor in a queue; it is only read. */
+void wq_note(const struct idxd *idxd, const struct work *work, uint32_t wq, uint8_t kind, uint8_t reason);
+/* For the engine that has the turn: the queue is busy, and `current` is what it works on. */
+void wq_take(struct idxd *idxd, uint32_t wq);
+/* True: the queue's descriptors run with this PASID (drain and abort of a PASID). */
+bool wq_has_pasid(const struct wq *wq, uint32_t pasid);
+
+/* quiet.c; lock held */
+/* The turn of an engine is over; ended: `current` is finished. Gives up the lock while it tells waiters. */
+void wq_finish(struct idxd *idxd, uint32_t wq, bool ended);
 
 /* command.c; lock held, given up while it works */
 void command_write(struct idxd *idxd, uint32_t cmd);
 
-/* execute.c; no lock held */
-void execute(struct idxd *idxd, const struct work *work, uint32_t wq, uint32_t mode, uint32_t limits);
+/* engine.c */
+bool engines_create(struct idxd *idxd);
+void engines_destroy(struct idxd *idxd);
 
 #endif

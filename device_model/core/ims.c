@@ -18,7 +18,7 @@ struct ims_entry {
 struct ims {
 	pthread_mutex_t lock;
 	pthread_cond_t sent;
-	struct ims_sink sink;
+	struct interrupt_sink sink;
 	struct ledger *ledger;
 	uint32_t num_entries;
 	uint32_t planted; /* enum planted_fault; FAULT_NONE for ever in the build that ships */
@@ -33,7 +33,7 @@ static void entry_reset(struct ims_entry *entry)
 	entry->requested = false;
 }
 
-struct ims *ims_create(uint32_t num_entries, const struct ims_sink *sink, struct ledger *ledger)
+struct ims *ims_create(uint32_t num_entries, const struct interrupt_sink *sink, struct ledger *ledger)
 {
 	struct ims *ims;
 
@@ -73,7 +73,7 @@ void ims_destroy(struct ims *ims)
 
 uint32_t ims_num_entries(const struct ims *ims)
 {
-	return ims->num_entries;
+	return ims ? ims->num_entries : 0;
 }
 
 #ifdef VDSA_PLANTED_FAULTS
@@ -117,7 +117,7 @@ static uint64_t ns_since(uint64_t start_ns)
 static void send_unlocking(struct ims *ims, uint32_t index, const struct witness *witness)
 {
 	struct ims_entry *entry = &ims->entries[index];
-	const struct ims_message message = {
+	const struct interrupt_message message = {
 		.address = entry->address,
 		.data = entry->data,
 		.entry = index,
@@ -244,7 +244,7 @@ void ims_reset(struct ims *ims)
 
 static bool set_requested(struct ims *ims, uint32_t entry, bool requested)
 {
-	if (entry >= ims->num_entries)
+	if (entry >= ims_num_entries(ims))
 		return false;
 	pthread_mutex_lock(&ims->lock);
 	ims->entries[entry].requested = requested;
@@ -266,7 +266,7 @@ bool ims_release_handle(struct ims *ims, uint32_t entry)
 
 void ims_wait_sent(struct ims *ims, uint32_t entry)
 {
-	if (entry >= ims->num_entries)
+	if (entry >= ims_num_entries(ims))
 		return;
 	pthread_mutex_lock(&ims->lock);
 	while (ims->entries[entry].sending > 0)
@@ -276,7 +276,7 @@ void ims_wait_sent(struct ims *ims, uint32_t entry)
 
 void ims_set_ignore(struct ims *ims, uint32_t entry, bool ignore)
 {
-	if (entry >= ims->num_entries)
+	if (entry >= ims_num_entries(ims))
 		return;
 	pthread_mutex_lock(&ims->lock);
 	ims->entries[entry].ctrl &= ~(uint32_t)IMS_CTRL_IGNORE;
@@ -289,7 +289,7 @@ bool ims_pending(struct ims *ims, uint32_t entry)
 {
 	bool pending = false;
 
-	if (entry >= ims->num_entries)
+	if (entry >= ims_num_entries(ims))
 		return false;
 	pthread_mutex_lock(&ims->lock);
 	pending = ims->entries[entry].ctrl & IMS_CTRL_PENDING;

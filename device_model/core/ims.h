@@ -10,38 +10,14 @@
 
 #include "fault.h"
 #include "ledger.h"
-
-/* Who led to an interrupt: carried along for the ledger, never looked at to decide. */
-struct witness {
-	uint64_t cause;
-	uint64_t accepted_ns;
-	uint32_t requester;
-	uint32_t pasid;
-	uint16_t wq;
-	uint16_t handle;
-	uint8_t opcode;
-	uint8_t flags; /* LEDGER_F_CRAV, LEDGER_F_RCI */
-};
-
-/* An interrupt message on its way out of the device: a memory write on the host. */
-struct ims_message {
-	uint64_t address;
-	uint32_t data;
-	uint32_t entry;
-	struct witness witness;
-};
-
-/* Takes messages; called with no lock held, from any thread. Must not block for long and must not call back into the IMS. */
-struct ims_sink {
-	void *ctx;
-	void (*message)(void *ctx, const struct ims_message *message);
-};
+#include "message.h"
 
 struct ims;
 
 /* num_entries: a multiple of 256, at most 63 * 256 (GENCAP[30:25]). NULL: out of memory or bad number. */
-struct ims *ims_create(uint32_t num_entries, const struct ims_sink *sink, struct ledger *ledger);
+struct ims *ims_create(uint32_t num_entries, const struct interrupt_sink *sink, struct ledger *ledger);
 void ims_destroy(struct ims *ims);
+/* A device without an IMS has NULL: no entries, and no entry can be named to the functions that take one. */
 uint32_t ims_num_entries(const struct ims *ims);
 
 /* Register access to the slot region: offset in bytes, size 4 or 8, aligned, inside the region (else reads 0, writes nothing). */

@@ -1,35 +1,32 @@
-/* registers.c - BAR0 of the physical device: which offset is which register, and who may write it when (chapter 9). */
+/* registers.c - BAR0 of the physical device: which offset is which register, and who may write it when (DSA specification chapter 9). */
 #include <string.h>
 
 #include "idxd_internal.h"
 
-/* Where the tables are: the device says so in OFFSETS, in units of 0x100. */
-enum { TABLE_GRPCFG = 0x600, TABLE_WQCFG = 0x800, TABLE_IMS = 0x10000 };
-enum { NUM_GROUPS = 1, NUM_ENGINES = 1 };
-
 void registers_reset(struct idxd *idxd)
 {
 	idxd->state = DEVICE_DISABLED;
-	idxd->gencfg = 0;
+	idxd->gencfg = idxd->config.features & IDXD_FIXED_CONFIG ? GENCFG_USER_INTERRUPTS : 0;
 	idxd->genctrl = 0;
 	idxd->intcause = 0;
-	memset(idxd->group_wqs, 0, sizeof(idxd->group_wqs));
-	idxd->group_engines = 0;
-	idxd->group_flags = 0;
-	for (uint32_t i = 0; i < idxd->config.num_wqs; i++) {
-		memset(idxd->wqs[i].cfg, 0, sizeof(idxd->wqs[i].cfg));
-		idxd->wqs[i].state = WQ_DISABLED;
-	}
+	wqcfg_power_on(idxd);
 }
 
-uint64_t idxd_bar0_size(const struct idxd *idxd)
-{
-	const uint64_t end = TABLE_IMS + (uint64_t)idxd->config.num_ims * IMS_STRIDE;
-	uint64_t size = 0x10000;
+/* ---- events ---- */
 
-	while (size < end)
-		size *= 2;
-	return size;
+void registers_raise(struct idxd *idxd, uint32_t cause)
+{
+	const struct witness witness = { .wq = UINT16_MAX };
+
+	idxd->intcause |= cause;
+	if (!idxd->msix)
+		return;
+	idxd->raising++;
+	pthread_mutex_unlock(&idxd->lock);
+	msix_signal(idxd->msix, 0, &witness);
+	pthread_mutex_lock(&idxd->lock);
+	if (--idxd->raising == 0)
+		pthread_cond_broadcast(&idxd->settled);
 }
 
 void registers_error(struct idxd *idxd, uint32_t wq, const uint64_t swerror[4])
@@ -38,141 +35,231 @@ void registers_error(struct idxd *idxd, uint32_t wq, const uint64_t swerror[4])
 	if (idxd->swerror[0] & SWERROR_VALID) {
 		idxd->swerror[0] |= SWERROR_OVERFLOW;
 	} else {
+		/* Overflow is cleared by software only (9.2.15). */
+		const uint64_t overflow = idxd->swerror[0] & SWERROR_OVERFLOW;
+
 		memcpy(idxd->swerror, swerror, sizeof(idxd->swerror));
-		idxd->intcause |= INTCAUSE_SWERR;
+		idxd->swerror[0] |= overflow;
+		if (idxd->genctrl & GENCTRL_SOFTERR_INT)
+			registers_raise(idxd, INTCAUSE_SWERR);
 	}
 	pthread_mutex_unlock(&idxd->lock);
 	idxd->ports.error(idxd->ports.ctx, wq, swerror);
 }
 
-/* ---- fixed registers: as 64-bit words at offset & ~7 ---- */
+/* ---- fixed registers ---- */
 
-static uint64_t gencap(const struct idxd *idxd)
-{
-	return GENCAP_OVERLAP_COPY | GENCAP_CACHE_CONTROL | GENCAP_CMDCAP | GENCAP_CONFIG |
-	       (uint64_t)idxd->config.max_xfer_log2 << GENCAP_MAX_XFER_SHIFT |
-	       (uint64_t)idxd->config.max_batch_log2 << GENCAP_MAX_BATCH_SHIFT |
-	       (uint64_t)(idxd->config.num_ims / 256) << GENCAP_IMS_SHIFT;
-}
-
-/* Commands 1 to 10 without drain and abort by PASID, and the interrupt handle commands. */
-static uint64_t cmdcap(void)
-{
-	return 0x7FEull | 1ull << CMD_REQUEST_INT_HANDLE | 1ull << CMD_RELEASE_INT_HANDLE;
-}
-
+/* A 64-bit word at an offset that is a multiple of 8. */
 static uint64_t read_fixed(const struct idxd *idxd, uint64_t offset)
 {
 	switch (offset) {
-	case REG_VERSION:
-		return VERSION_1_0;
-	case REG_GENCAP:
-		return gencap(idxd);
-	case REG_WQCAP:
-		return idxd->config.total_wq_size | (uint64_t)idxd->config.num_wqs << 16 | WQCAP_DEDICATED;
-	case REG_GRPCAP:
-		return NUM_GROUPS;
-	case REG_ENGCAP:
-		return NUM_ENGINES;
-	case REG_OPCAP:
-		return 1ull << OP_NOOP | 1ull << OP_MEMMOVE;
-	case REG_OFFSETS:
-		return TABLE_GRPCFG / 0x100 | (uint64_t)TABLE_WQCFG / 0x100 << 16 | (uint64_t)TABLE_IMS / 0x100 << 48;
 	case REG_GENCFG:
 		return idxd->gencfg;
 	case REG_GENCTRL:
 		return idxd->genctrl;
-	case REG_GENSTS:
-		return idxd->state;
+	case REG_GENSTS: /* the reset type that is needed is always the command (0) */
+		return idxd->state | (uint32_t)RESET_BY_COMMAND << RESET_TYPE_SHIFT;
 	case REG_INTCAUSE:
 		return idxd->intcause;
 	case REG_CMDSTATUS:
 		return idxd->cmdstatus;
-	case REG_CMDCAP:
-		return cmdcap();
 	default:
 		break;
 	}
 	if (offset >= REG_SWERROR && offset < REG_SWERROR + 32)
 		return idxd->swerror[(offset - REG_SWERROR) / 8];
-	return 0;
+	return capabilities_read(idxd, offset);
 }
 
-static void write_fixed(struct idxd *idxd, uint64_t offset, uint32_t value)
+static bool configurable(const struct idxd *idxd)
+{
+	return idxd->state == DEVICE_DISABLED && !(idxd->config.features & IDXD_FIXED_CONFIG);
+}
+
+static uint32_t merge(uint32_t old, uint32_t value, uint32_t mask)
+{
+	return (old & ~mask) | (value & mask);
+}
+
+/* lanes: the bits of the dword that the write brings. */
+static void write_fixed(struct idxd *idxd, uint64_t offset, uint32_t value, uint32_t lanes)
 {
 	switch (offset) {
+	case REG_GENCFG:
+		if (configurable(idxd))
+			idxd->gencfg = merge(idxd->gencfg, value, lanes & GENCFG_USER_INTERRUPTS);
+		break;
 	case REG_GENCTRL:
-		idxd->genctrl = value & GENCTRL_MASK;
+		idxd->genctrl = merge(idxd->genctrl, value, lanes & GENCTRL_MASK);
 		break;
 	case REG_INTCAUSE:
-		idxd->intcause &= ~value;
+		idxd->intcause &= ~(value & lanes);
 		break;
-	case REG_CMD:
-		command_write(idxd, value);
+	case REG_CMD: /* part of a command is none */
+		if (lanes == UINT32_MAX)
+			command_write(idxd, value);
 		break;
 	case REG_SWERROR: /* W1C of Valid and Overflow */
-		idxd->swerror[0] &= ~((uint64_t)value & (SWERROR_VALID | SWERROR_OVERFLOW));
+		idxd->swerror[0] &= ~((uint64_t)(value & lanes) & (SWERROR_VALID | SWERROR_OVERFLOW));
 		break;
 	default:
 		break; /* read-only, or reserved: ignored */
 	}
 }
 
-/* ---- GRPCFG of group 0, as 64-bit words ---- */
+/* ---- GRPCFG; the offset is inside the table ---- */
 
-static uint64_t *group_word(struct idxd *idxd, uint64_t offset)
+static uint64_t low_bits(uint32_t count)
 {
-	if (offset < 8 * GRPCFG_WQ_WORDS)
-		return &idxd->group_wqs[offset / 8];
-	if (offset == GRPCFG_ENGINES)
-		return &idxd->group_engines;
-	return offset == GRPCFG_FLAGS ? &idxd->group_flags : NULL;
+	return count >= 64 ? UINT64_MAX : (1ull << count) - 1;
 }
+
+/* The 64-bit word, and which of its bits there are. NULL: none. */
+static uint64_t *group_word(struct idxd *idxd, uint64_t offset, uint64_t *implemented)
+{
+	struct group *group = &idxd->groups[offset / GRPCFG_STRIDE];
+	const uint32_t num_wqs = idxd->config.num_wqs;
+	const uint32_t at = (uint32_t)(offset % GRPCFG_STRIDE) & ~7u;
+
+	if (at < 8 * GRPCFG_WQ_WORDS) {
+		*implemented = num_wqs > at * 8 ? low_bits(num_wqs - at * 8) : 0;
+		return &group->wqs[at / 8];
+	}
+	*implemented = at == GRPCFG_ENGINES ? low_bits(idxd->config.num_engines) : GRPFLAGS_WRITABLE;
+	if (at == GRPCFG_ENGINES)
+		return &group->engines;
+	return at == GRPCFG_FLAGS ? &group->flags : NULL;
+}
+
+static void write_group(struct idxd *idxd, uint64_t offset, uint32_t value, uint32_t lanes)
+{
+	uint64_t implemented;
+	uint64_t *word = group_word(idxd, offset, &implemented);
+	const unsigned shift = offset % 8 * 8;
+	const uint64_t mask = (uint64_t)lanes << shift & (word ? implemented : 0);
+
+	if (word && configurable(idxd))
+		*word = (*word & ~mask) | ((uint64_t)value << shift & mask);
+}
+
+/* ---- WQCFG; the offset is inside the table ---- */
+
+static uint64_t read_wqcfg(const struct idxd *idxd, uint64_t offset)
+{
+	const uint32_t wq = (uint32_t)(offset / wqcfg_stride(idxd));
+	const unsigned dword = (unsigned)(offset % wqcfg_stride(idxd) / 4);
+
+	return wq_read_cfg(idxd, wq, dword) | (uint64_t)wq_read_cfg(idxd, wq, dword + 1) << 32;
+}
+
+static void write_wqcfg(struct idxd *idxd, uint64_t offset, uint32_t value, uint32_t lanes)
+{
+	const uint32_t wq = (uint32_t)(offset / wqcfg_stride(idxd));
+	const unsigned dword = (unsigned)(offset % wqcfg_stride(idxd) / 4);
+
+	wq_write_cfg(idxd, wq, dword, merge(wq_read_cfg(idxd, wq, dword), value, lanes));
+}
+
+/* ---- which register ---- */
 
 static bool in_table(uint64_t offset, uint64_t base, uint64_t size)
 {
 	return offset >= base && offset - base < size;
 }
 
+static uint64_t grpcfg_bytes(const struct idxd *idxd)
+{
+	return (uint64_t)idxd->config.num_groups * GRPCFG_STRIDE;
+}
+
 static uint64_t wqcfg_bytes(const struct idxd *idxd)
 {
-	return (uint64_t)idxd->config.num_wqs * WQCFG_STRIDE;
+	return (uint64_t)idxd->config.num_wqs * wqcfg_stride(idxd);
 }
 
 /* A 64-bit word at an offset that is a multiple of 8; lock held. */
-static uint64_t read_word(struct idxd *idxd, uint64_t offset)
+static uint64_t read_own(struct idxd *idxd, uint64_t offset)
 {
-	if (offset < REG_FIXED_END)
-		return read_fixed(idxd, offset);
-	if (in_table(offset, TABLE_GRPCFG, (uint64_t)NUM_GROUPS * GRPCFG_STRIDE)) {
-		const uint64_t *word = group_word(idxd, offset - TABLE_GRPCFG);
+	uint64_t implemented;
+
+	if (in_table(offset, table_grpcfg(idxd), grpcfg_bytes(idxd))) {
+		const uint64_t *word = group_word(idxd, offset - table_grpcfg(idxd), &implemented);
 
 		return word ? *word : 0;
 	}
-	if (in_table(offset, TABLE_WQCFG, wqcfg_bytes(idxd))) {
-		const uint32_t wq = (uint32_t)((offset - TABLE_WQCFG) / WQCFG_STRIDE);
-		const unsigned dword = (unsigned)((offset - TABLE_WQCFG) % WQCFG_STRIDE / 4);
-
-		return wq_read_cfg(idxd, wq, dword) | (uint64_t)wq_read_cfg(idxd, wq, dword + 1) << 32;
-	}
-	return offset >= REG_DUMMY_PORTAL && offset < REG_DUMMY_PORTAL + PORTAL_PAGE ? UINT64_MAX : 0;
+	if (in_table(offset, table_wqcfg(idxd), wqcfg_bytes(idxd)))
+		return read_wqcfg(idxd, offset - table_wqcfg(idxd));
+	return offset < REG_FIXED_END ? read_fixed(idxd, offset) : 0;
 }
 
 /* 32 bits at an offset that is a multiple of 4; lock held. */
-static void write_dword(struct idxd *idxd, uint64_t offset, uint32_t value)
+static void write_own(struct idxd *idxd, uint64_t offset, uint32_t value, uint32_t lanes)
 {
-	if (offset < REG_FIXED_END) {
-		write_fixed(idxd, offset, value);
-	} else if (in_table(offset, TABLE_GRPCFG, (uint64_t)NUM_GROUPS * GRPCFG_STRIDE)) {
-		uint64_t *word = group_word(idxd, (offset - TABLE_GRPCFG) & ~7ull);
-		const unsigned shift = offset % 8 * 8;
+	if (in_table(offset, table_grpcfg(idxd), grpcfg_bytes(idxd)))
+		write_group(idxd, offset - table_grpcfg(idxd), value, lanes);
+	else if (in_table(offset, table_wqcfg(idxd), wqcfg_bytes(idxd)))
+		write_wqcfg(idxd, offset - table_wqcfg(idxd), value, lanes);
+	else if (offset < REG_FIXED_END)
+		write_fixed(idxd, offset, value, lanes);
+}
 
-		if (word && idxd->state == DEVICE_DISABLED)
-			*word = (*word & ~(0xFFFFFFFFull << shift)) | (uint64_t)value << shift;
-	} else if (in_table(offset, TABLE_WQCFG, wqcfg_bytes(idxd))) {
-		wq_write_cfg(idxd, (uint32_t)((offset - TABLE_WQCFG) / WQCFG_STRIDE),
-			     (unsigned)((offset - TABLE_WQCFG) % WQCFG_STRIDE / 4), value);
+static bool in_ims(const struct idxd *idxd, uint64_t offset)
+{
+	return in_table(offset, table_ims(idxd), (uint64_t)idxd->config.num_ims * IMS_STRIDE);
+}
+
+static bool in_msix(const struct idxd *idxd, uint64_t offset)
+{
+	return in_table(offset, idxd_msix_table_offset(idxd), (uint64_t)idxd->config.num_msix * MSIX_STRIDE);
+}
+
+static bool in_msixperm(const struct idxd *idxd, uint64_t offset)
+{
+	return in_table(offset, table_msixperm(idxd), (uint64_t)idxd->config.num_msix * MSIXPERM_STRIDE);
+}
+
+static bool in_pba(const struct idxd *idxd, uint64_t offset)
+{
+	return in_table(offset, idxd_msix_pba_offset(idxd), ((uint64_t)idxd->config.num_msix + 63) / 64 * 8);
+}
+
+static uint64_t read_word(struct idxd *idxd, uint64_t offset)
+{
+	uint64_t word;
+
+	if (in_ims(idxd, offset))
+		return ims_read(idxd->ims, offset - table_ims(idxd), 8);
+	if (in_msix(idxd, offset))
+		return msix_read(idxd->msix, offset - idxd_msix_table_offset(idxd), 8);
+	if (in_msixperm(idxd, offset))
+		return msix_read_perm(idxd->msix, (uint32_t)((offset - table_msixperm(idxd)) / MSIXPERM_STRIDE));
+	if (in_pba(idxd, offset))
+		return msix_read_pba(idxd->msix, (uint32_t)((offset - idxd_msix_pba_offset(idxd)) / 8));
+	if (in_table(offset, REG_DUMMY_PORTAL, PORTAL_PAGE))
+		return UINT64_MAX;
+	pthread_mutex_lock(&idxd->lock);
+	word = read_own(idxd, offset);
+	pthread_mutex_unlock(&idxd->lock);
+	return word;
+}
+
+static void write_perm(struct idxd *idxd, uint64_t offset, uint32_t value, uint32_t lanes)
+{
+	const uint32_t vector = (uint32_t)((offset - table_msixperm(idxd)) / MSIXPERM_STRIDE);
+
+	if (offset % MSIXPERM_STRIDE == 0)
+		msix_write_perm(idxd->msix, vector, merge(msix_read_perm(idxd->msix, vector), value, lanes));
+}
+
+static void write_dword(struct idxd *idxd, uint64_t offset, uint32_t value, uint32_t lanes)
+{
+	if (in_msixperm(idxd, offset)) {
+		write_perm(idxd, offset, value, lanes);
+		return;
 	}
+	pthread_mutex_lock(&idxd->lock);
+	write_own(idxd, offset, value, lanes);
+	pthread_mutex_unlock(&idxd->lock);
 }
 
 static bool access_ok(const struct idxd *idxd, uint64_t offset, unsigned size)
@@ -188,27 +275,25 @@ uint64_t idxd_bar0_read(struct idxd *idxd, uint64_t offset, unsigned size)
 
 	if (!access_ok(idxd, offset, size))
 		return 0;
-	if (offset >= TABLE_IMS)
-		return ims_read(idxd->ims, offset - TABLE_IMS, size);
-	pthread_mutex_lock(&idxd->lock);
-	word = read_word(idxd, offset & ~7ull);
-	pthread_mutex_unlock(&idxd->lock);
-	word >>= offset % 8 * 8;
+	word = read_word(idxd, offset & ~7ull) >> offset % 8 * 8;
 	return size == 8 ? word : word & ((1ull << size * 8) - 1);
 }
 
-/* Writable registers are 32 bits and more (9.1): narrower writes are ignored. */
+/* Tables of interrupt messages take whole 32-bit words only; their functions refuse what is narrower. */
 void idxd_bar0_write(struct idxd *idxd, uint64_t offset, unsigned size, uint64_t value)
 {
-	if (!access_ok(idxd, offset, size) || size < 4)
+	const unsigned shift = offset % 4 * 8;
+	const uint32_t lanes = size >= 4 ? UINT32_MAX : ((1u << size * 8) - 1) << shift;
+
+	if (!access_ok(idxd, offset, size))
 		return;
-	if (offset >= TABLE_IMS) {
-		ims_write(idxd->ims, offset - TABLE_IMS, size, value);
-		return;
+	if (in_ims(idxd, offset)) {
+		ims_write(idxd->ims, offset - table_ims(idxd), size, value);
+	} else if (in_msix(idxd, offset)) {
+		msix_write(idxd->msix, offset - idxd_msix_table_offset(idxd), size, value);
+	} else {
+		write_dword(idxd, offset & ~3ull, (uint32_t)value << shift, lanes);
+		if (size == 8)
+			write_dword(idxd, offset + 4, (uint32_t)(value >> 32), UINT32_MAX);
 	}
-	pthread_mutex_lock(&idxd->lock);
-	write_dword(idxd, offset, (uint32_t)value);
-	if (size == 8)
-		write_dword(idxd, offset + 4, (uint32_t)(value >> 32));
-	pthread_mutex_unlock(&idxd->lock);
 }

@@ -1,6 +1,5 @@
 /*
- * regs.h - offsets and fields of BAR0, of descriptors and of completion records, by the names of the DSA specification
- * (rev 3.0): chapter 9 for registers, chapter 8 for formats, section 5.7 for status codes.
+ * regs.h - offsets and fields of BAR0, by the names of the DSA specification (rev 3.0), chapter 9.
  */
 #ifndef VDSA_CORE_REGS_H
 #define VDSA_CORE_REGS_H
@@ -24,11 +23,12 @@ enum {
 	REG_CMDSTATUS = 0xA8,
 	REG_CMDCAP = 0xB0,
 	REG_SWERROR = 0xC0, /* 32 bytes */
-	REG_FIXED_END = 0x100,
+	REG_IAACAP = 0x180, /* IAA of version 2 and later */
+	REG_FIXED_END = 0x200,
 	REG_DUMMY_PORTAL = 0xF000, /* 9.2.26: writes ignored, reads all ones */
 };
 
-enum { VERSION_1_0 = 0x100 };
+enum { VERSION_1_0 = 0x100, VERSION_2_0 = 0x200 };
 
 #define GENCAP_OVERLAP_COPY (1ull << 1)
 #define GENCAP_CACHE_CONTROL (1ull << 2)
@@ -38,16 +38,25 @@ enum { VERSION_1_0 = 0x100 };
 #define GENCAP_IMS_SHIFT 25 /* 6 bits, units of 256 entries */
 #define GENCAP_CONFIG (1ull << 31)
 
+#define WQCAP_CFG_SIZE_SHIFT 24 /* WQCFG has 2^(N + 5) bytes */
 #define WQCAP_DEDICATED (1ull << 49)
+#define WQCAP_PRIORITY (1ull << 51)
+#define WQCAP_OCCUPANCY (1ull << 52)
+#define WQCAP_OPCFG (1ull << 54)
+
+/* GENCFG (9.2.8) */
+enum { GENCFG_USER_INTERRUPTS = 1u << 12 };
 
 /* GENCTRL (9.2.9), GENSTS (9.2.10), INTCAUSE (9.2.11) */
 enum { GENCTRL_SOFTERR_INT = 1u << 0, GENCTRL_HALT_INT = 1u << 1, GENCTRL_MASK = 0x7 };
+enum { RESET_TYPE_SHIFT = 2, RESET_BY_COMMAND = 0, RESET_BY_FLR = 1 }; /* in GENSTS */
 enum { DEVICE_DISABLED = 0, DEVICE_ENABLED = 1, DEVICE_DRAINING = 2, DEVICE_HALTED = 3 };
 enum { INTCAUSE_SWERR = 1u << 0, INTCAUSE_CMD = 1u << 1, INTCAUSE_HALT = 1u << 4 };
 
 /* CMD and CMDSTATUS (9.2.12, 9.2.13) */
 #define CMD_OPERAND(cmd) ((cmd) & 0xFFFFFu)
 #define CMD_CODE(cmd) (((cmd) >> 20) & 0x1Fu)
+#define CMD_RESERVED 0x7E000000u
 #define CMD_REQUEST_INTERRUPT (1u << 31)
 #define CMDSTATUS_ACTIVE (1u << 31)
 
@@ -70,11 +79,12 @@ enum command {
 
 enum { HANDLE_OPERAND_INDEX = 0xFFFF, HANDLE_OPERAND_IMS = 1u << 16, HANDLE_OPERAND_RESERVED = 0xE0000 };
 
-/* Error codes of commands (9.2.13, table 9-5) */
+/* Error codes of commands (9.2.13, table 5-8) */
 enum command_error {
 	CMDERR_NONE = 0x00,
 	CMDERR_UNSUPPORTED = 0x01,
 	CMDERR_WQ_INDEX = 0x02,
+	CMDERR_HARDWARE = 0x03,
 	CMDERR_RESERVED = 0x04,
 	CMDERR_HALTED = 0x05,
 	CMDERR_DEV_NOT_DISABLED = 0x10,
@@ -82,14 +92,18 @@ enum command_error {
 	CMDERR_WQ_SIZE_SUM = 0x14,
 	CMDERR_GROUP_CONFIG = 0x15,
 	CMDERR_WQ_GROUP = 0x16,
+	CMDERR_ENGINE_GROUP = 0x17,
 	CMDERR_DEV_NOT_ENABLED = 0x20,
 	CMDERR_WQ_NOT_DISABLED = 0x21,
 	CMDERR_WQ_SIZE = 0x22,
 	CMDERR_WQ_PRIORITY = 0x23,
 	CMDERR_WQ_MODE = 0x24,
+	CMDERR_WQ_BOF = 0x25,
 	CMDERR_WQ_PASID = 0x26,
 	CMDERR_WQ_BATCH = 0x27,
 	CMDERR_WQ_XFER = 0x28,
+	CMDERR_WQ_PRIV = 0x2A,
+	CMDERR_WQ_OPCFG = 0x2D,
 	CMDERR_DISABLE_DEV_NOT_ENABLED = 0x31,
 	CMDERR_WQ_NOT_ENABLED = 0x32,
 	CMDERR_HANDLE_INDEX = 0x41,
@@ -101,20 +115,26 @@ enum command_error {
 #define SWERROR_OVERFLOW (1ull << 1)
 #define SWERROR_DESC_VALID (1ull << 2)
 #define SWERROR_WQ_VALID (1ull << 3)
+#define SWERROR_BATCH_MEMBER (1ull << 4)
 #define SWERROR_INFO_VALID (1ull << 7)
-enum { SWERR_CMD_ACTIVE = 0x52, SWERR_DWQ_FULL = 0x53 };
+enum { SWERR_PCI_CONFIG = 0x51, SWERR_CMD_ACTIVE = 0x52, SWERR_DWQ_FULL = 0x53 };
 
 /* ---- tables ---- */
 
-/* MSI-X permissions (9.2.21): 8 bytes an entry, 4 of them used */
-enum { MSIXPERM_STRIDE = 8, MSIXPERM_IGNORE = 1u << 2, MSIXPERM_WRITABLE = 0xFFFFF00Cu };
+/* MSI-X permissions (9.2.22): 8 bytes an entry, 4 of them used */
+enum { MSIXPERM_STRIDE = 8, MSIXPERM_IGNORE = 1u << 2, MSIXPERM_PASID_EN = 1u << 3, MSIXPERM_WRITABLE = 0xFFFFF00Cu };
+#define MSIXPERM_PASID(perm) ((perm) >> 12)
 /* GRPCFG (9.2.23) */
 enum { GRPCFG_STRIDE = 64, GRPCFG_WQ_WORDS = 4, GRPCFG_ENGINES = 32, GRPCFG_FLAGS = 40 };
+enum { GRPFLAGS_WRITABLE = 0x3F }; /* TC-A and TC-B; no read buffer controls, no limits (GRPCAP) */
 
-/* WQCFG (9.2.24), 32 bytes */
-enum { WQCFG_STRIDE = 32, WQCFG_DWORDS = 8 };
-enum { WQCFG_SIZE = 0, WQCFG_THRESHOLD = 1, WQCFG_MODE = 2, WQCFG_LIMITS = 3, WQCFG_STATE = 6 };
+/* WQCFG (9.2.24): 32 bytes, or 64 with OPCFG */
+enum { WQCFG_STRIDE = 32, WQCFG_WIDE_STRIDE = 64, WQCFG_DWORDS = 16 };
+enum { WQCFG_SIZE = 0, WQCFG_THRESHOLD = 1, WQCFG_MODE = 2, WQCFG_LIMITS = 3, WQCFG_STATE = 6, WQCFG_OPCFG = 8 };
 #define WQCFG_MODE_DEDICATED (1u << 0)
+#define WQCFG_MODE_BOF (1u << 1)
+#define WQCFG_MODE_WRITABLE 0x3FFFFFF1u /* block on fault, ATS Disable and PRS Disable have no capability here */
+#define WQCFG_MODE_PRIORITY_FIELD 0xF0u
 #define WQCFG_MODE_PRIORITY(dword) (((dword) >> 4) & 0xFu)
 #define WQCFG_MODE_PASID(dword) (((dword) >> 8) & 0xFFFFFu)
 #define WQCFG_MODE_PASID_EN (1u << 28)
@@ -135,38 +155,5 @@ enum { IMS_CTRL_MASK = 1u << 0, IMS_CTRL_PENDING = 1u << 1, IMS_CTRL_IGNORE = 1u
 
 /* MSI-X table entry (PCI Express base specification, 7.7.2) */
 enum { MSIX_STRIDE = 16, MSIX_ADDR_LO = 0, MSIX_ADDR_HI = 4, MSIX_DATA = 8, MSIX_VCTRL = 12, MSIX_VCTRL_MASK = 1u };
-
-/* ---- portals (9.3): one page each, four pages a work queue ---- */
-enum { PORTAL_PAGE = 0x1000, PORTAL_WQ_STRIDE = 0x4000, PORTAL_DESC = 64 };
-enum portal { PORTAL_MSIX = 0, PORTAL_IMS = 1 };
-
-/* ---- descriptor (8.1) ---- */
-enum opcode { OP_NOOP = 0x00, OP_BATCH = 0x01, OP_DRAIN = 0x02, OP_MEMMOVE = 0x03 };
-enum {
-	DESC_F_FENCE = 1u << 0,
-	DESC_F_BOF = 1u << 1,
-	DESC_F_CRAV = 1u << 2,
-	DESC_F_RCR = 1u << 3,
-	DESC_F_RCI = 1u << 4,
-	DESC_F_CACHE = 1u << 8,
-	DESC_F_CR_TC = 1u << 12,
-};
-
-/* ---- completion record (8.2) ---- */
-enum { CR_SIZE = 32, CR_ALIGN = 32 };
-
-enum status {
-	STATUS_NONE = 0x00,
-	STATUS_SUCCESS = 0x01,
-	STATUS_OPCODE = 0x10,
-	STATUS_FLAGS = 0x11,
-	STATUS_RESERVED = 0x12,
-	STATUS_XFER_SIZE = 0x13,
-	STATUS_HANDLE = 0x19,
-	STATUS_CR_FAULT = 0x1A,
-	STATUS_CR_ALIGN = 0x1B,
-	STATUS_READ_ERROR = 0x20,
-	STATUS_WRITE_ERROR = 0x21,
-};
 
 #endif

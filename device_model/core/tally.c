@@ -1,6 +1,6 @@
 #include "tally.h"
 
-#include "regs.h"
+#include "formats.h"
 
 static struct tally_entry **bucket(struct tallies *tallies, uint32_t id)
 {

@@ -1,44 +1,8 @@
-/* wq.c - work queues: configuration rules, submission, and the commands that promise quiet (DSA specification 3.2, 3.10, 9.2.24). */
+/* wq.c - work queues: what is taken into them, what is begun (DSA specification 3.2, 9.2.24, 9.3). */
 #include <string.h>
 #include <time.h>
 
 #include "idxd_internal.h"
-
-/* ---- WQCFG (table 9-7) ---- */
-
-static uint32_t writable_bits(const struct idxd *idxd, const struct wq *wq, unsigned dword)
-{
-	switch (dword) {
-	case WQCFG_SIZE:
-		return idxd->state == DEVICE_DISABLED ? 0xFFFFu : 0;
-	case WQCFG_THRESHOLD:
-		return 0xFFFFu;
-	case WQCFG_MODE: /* mode, priority, PASID, PASID enable, priv; no block on fault, ATS or PRS here */
-		return wq->state == WQ_DISABLED ? 0x3FFFFFF1u : 0;
-	case WQCFG_LIMITS:
-		return wq->state == WQ_DISABLED ? 0x1FFu : 0;
-	default:
-		return 0;
-	}
-}
-
-void wq_write_cfg(struct idxd *idxd, uint32_t index, unsigned dword, uint32_t value)
-{
-	struct wq *wq = &idxd->wqs[index];
-	const uint32_t mask = writable_bits(idxd, wq, dword);
-
-	wq->cfg[dword] = (wq->cfg[dword] & ~mask) | (value & mask);
-}
-
-uint32_t wq_read_cfg(const struct idxd *idxd, uint32_t index, unsigned dword)
-{
-	const struct wq *wq = &idxd->wqs[index];
-	uint32_t value = wq->cfg[dword];
-
-	if (dword == WQCFG_STATE)
-		value |= WQCFG_STATE_MODE_SUPPORT | (uint32_t)wq->state << WQCFG_STATE_SHIFT | (wq->count & 0xFFFFu);
-	return value;
-}
 
 void wq_lay_out(struct idxd *idxd)
 {
@@ -53,26 +17,18 @@ void wq_lay_out(struct idxd *idxd)
 		wq->count = 0;
 		next += wq->size;
 	}
+	arbiter_lay_out(idxd);
 }
 
 static enum command_error check_enable(const struct idxd *idxd, const struct wq *wq)
 {
-	const uint32_t mode = wq->cfg[WQCFG_MODE];
-	const uint32_t limits = wq->cfg[WQCFG_LIMITS];
-
 	if (idxd->state != DEVICE_ENABLED)
 		return CMDERR_DEV_NOT_ENABLED;
-	if (wq->state != WQ_DISABLED || wq->busy || wq->waiters)
+	if (wq->state != WQ_DISABLED || wq->begun || wq->waiters)
 		return CMDERR_WQ_NOT_DISABLED;
 	if (wq->size == 0)
 		return CMDERR_WQ_SIZE;
-	if (!(mode & WQCFG_MODE_DEDICATED))
-		return CMDERR_WQ_MODE;
-	if (WQCFG_LIMITS_BATCH(limits) == 0 || WQCFG_LIMITS_BATCH(limits) > idxd->config.max_batch_log2)
-		return CMDERR_WQ_BATCH;
-	if (WQCFG_LIMITS_XFER(limits) > idxd->config.max_xfer_log2)
-		return CMDERR_WQ_XFER;
-	return CMDERR_NONE;
+	return wqcfg_check(idxd, wq);
 }
 
 enum command_error idxd_wq_enable(struct idxd *idxd, uint32_t index)
@@ -87,6 +43,15 @@ enum command_error idxd_wq_enable(struct idxd *idxd, uint32_t index)
 		idxd->wqs[index].state = WQ_ENABLED;
 	pthread_mutex_unlock(&idxd->lock);
 	return error;
+}
+
+void idxd_wq_set_limit(struct idxd *idxd, uint32_t index, uint32_t limit)
+{
+	if (index >= idxd->config.num_wqs)
+		return;
+	pthread_mutex_lock(&idxd->lock);
+	idxd->wqs[index].limit = limit;
+	pthread_mutex_unlock(&idxd->lock);
 }
 
 uint32_t idxd_num_wqs(const struct idxd *idxd)
@@ -108,9 +73,10 @@ uint32_t idxd_wq_state(struct idxd *idxd, uint32_t index)
 
 /* ---- submission (9.3) ---- */
 
-static void note(const struct idxd *idxd, const struct work *work, uint32_t wq, uint8_t kind, uint8_t reason)
+void wq_note(const struct idxd *idxd, const struct work *work, uint32_t wq, uint8_t kind, uint8_t reason)
 {
 	struct ledger_record record = {
+		.time_ns = kind == LEDGER_ACCEPTED ? work->accepted_ns : 0,
 		.cause = work->cause,
 		.requester = work->requester,
 		.pasid = WQCFG_MODE_PASID(idxd->wqs[wq].cfg[WQCFG_MODE]),
@@ -144,9 +110,11 @@ static enum drop_reason enqueue(struct idxd *idxd, uint32_t index, struct work *
 
 	if (idxd->state != DEVICE_ENABLED || wq->state != WQ_ENABLED)
 		return DROP_WQ_DISABLED;
-	if (wq->count == wq->size)
+	if (work->portal == PORTAL_IMS && !idxd->ims) /* no such portal (9.3) */
+		return DROP_WQ_DISABLED;
+	if (wq->count >= wq->size || (wq->limit && wq->count >= wq->limit))
 		return DROP_WQ_FULL;
-	work->cause = ++idxd->next_cause;
+	work->cause = atomic_fetch_add(&idxd->last_cause, 1) + 1;
 	work->accepted_ns = now_ns();
 	wq->ring[(wq->head + wq->count) % wq->size] = *work;
 	wq->count++;
@@ -163,9 +131,9 @@ void idxd_submit(struct idxd *idxd, uint32_t index, enum portal portal, const ui
 	memcpy(work.desc, desc, sizeof(work.desc));
 	pthread_mutex_lock(&idxd->lock);
 	reason = enqueue(idxd, index, &work);
-	note(idxd, &work, index, reason == DROP_NONE ? LEDGER_ACCEPTED : LEDGER_DROPPED, (uint8_t)reason);
+	wq_note(idxd, &work, index, reason == DROP_NONE ? LEDGER_ACCEPTED : LEDGER_DROPPED, (uint8_t)reason);
 	if (reason == DROP_NONE)
-		pthread_cond_signal(&idxd->work_ready);
+		arbiter_update(idxd, index);
 	pthread_mutex_unlock(&idxd->lock);
 	if (reason == DROP_WQ_FULL) {
 		const uint64_t swerror[4] = { SWERROR_VALID | SWERROR_WQ_VALID | (uint64_t)SWERR_DWQ_FULL << 8 |
@@ -175,164 +143,25 @@ void idxd_submit(struct idxd *idxd, uint32_t index, enum portal portal, const ui
 	}
 }
 
-/* ---- arbitration ---- */
+/* ---- the engines' side ---- */
 
-bool wq_take(struct idxd *idxd, struct work *work, uint32_t *index)
+void wq_take(struct idxd *idxd, uint32_t index)
 {
-	const uint32_t num_wqs = idxd->config.num_wqs;
+	struct wq *wq = &idxd->wqs[index];
 
-	for (uint32_t i = 0; i < num_wqs; i++) {
-		const uint32_t candidate = (idxd->next_wq + i) % num_wqs;
-		struct wq *wq = &idxd->wqs[candidate];
-
-		if (wq->count == 0 || wq->busy)
-			continue;
-		*work = wq->ring[wq->head];
-		wq->head = (wq->head + 1) % wq->size;
-		wq->count--;
-		wq->busy = true;
-		wq->busy_cause = work->cause;
-		*index = candidate;
-		idxd->next_wq = (candidate + 1) % num_wqs;
-		return true;
-	}
-	return false;
-}
-
-/* ---- drain, abort, disable, reset (3.10) ---- */
-
-/* True: nothing up to `upto` is queued or in an engine's hands any more. */
-static bool is_quiet(const struct wq *wq, uint64_t upto)
-{
-	if (wq->busy && wq->busy_cause <= upto)
-		return false;
-	return wq->count == 0 || wq->ring[wq->head].cause > upto;
-}
-
-/* Takes the oldest waiter out of the list if its time has come, and carries out what was promised to it. */
-static struct wq_waiter *take_ready(struct wq *wq)
-{
-	struct wq_waiter **link = &wq->waiters;
-	struct wq_waiter *waiter;
-
-	if (!*link)
-		return NULL;
-	while ((*link)->next)
-		link = &(*link)->next;
-	waiter = *link;
-	if (!is_quiet(wq, waiter->upto))
-		return NULL;
-	*link = NULL;
-	if (waiter->disable)
-		wq->state = WQ_DISABLED;
-	return waiter;
-}
-
-/*
- * Lock held; given up while waiters are told. One at a time and in order: who has been told may rely on it that those before
- * have been told and have returned, so a virtual device may be freed after the last command of its queue has ended.
- */
-static void tell_ready(struct idxd *idxd, struct wq *wq)
-{
-	struct wq_waiter *waiter;
-
-	if (wq->telling) /* that thread looks again before it leaves */
+	wq->busy = true;
+	if (wq->begun)
 		return;
-	wq->telling = true;
-	while ((waiter = take_ready(wq)) != NULL) {
-		pthread_mutex_unlock(&idxd->lock);
-		waiter->done(waiter);
-		pthread_mutex_lock(&idxd->lock);
-	}
-	wq->telling = false;
+	wq->begun = true;
+	wq->batch.count = 0;
+	wq->current = wq->ring[wq->head];
+	wq->head = (wq->head + 1) % wq->size;
+	wq->count--;
 }
 
-void wq_finish(struct idxd *idxd, uint32_t index)
+bool wq_has_pasid(const struct wq *wq, uint32_t pasid)
 {
-	struct wq *wq = &idxd->wqs[index];
+	const uint32_t mode = wq->cfg[WQCFG_MODE];
 
-	wq->busy = false;
-	if (wq->count > 0)
-		pthread_cond_signal(&idxd->work_ready);
-	tell_ready(idxd, wq);
-}
-
-static void drop_queued(struct idxd *idxd, uint32_t index)
-{
-	struct wq *wq = &idxd->wqs[index];
-
-	while (wq->count > 0) {
-		note(idxd, &wq->ring[wq->head], index, LEDGER_ABORTED, 0);
-		wq->head = (wq->head + 1) % wq->size;
-		wq->count--;
-	}
-}
-
-/* Reset WQ: WQCFG to its reset values except the size (9.2.12). */
-static void reset_cfg(struct wq *wq)
-{
-	const uint32_t size = wq->cfg[WQCFG_SIZE];
-
-	memset(wq->cfg, 0, sizeof(wq->cfg));
-	wq->cfg[WQCFG_SIZE] = size;
-}
-
-enum command_error idxd_wq_start(struct idxd *idxd, uint32_t index, enum wq_command command, struct wq_waiter *waiter)
-{
-	struct wq *wq;
-
-	if (index >= idxd->config.num_wqs)
-		return CMDERR_WQ_INDEX;
-	wq = &idxd->wqs[index];
-	pthread_mutex_lock(&idxd->lock);
-	if (wq->state == WQ_DISABLED && command != WQ_RESET && command != WQ_STOP) {
-		pthread_mutex_unlock(&idxd->lock);
-		return CMDERR_WQ_NOT_ENABLED;
-	}
-	waiter->disable = command == WQ_DISABLE || command == WQ_RESET || command == WQ_STOP;
-	waiter->upto = idxd->next_cause;
-	if (waiter->disable && wq->state == WQ_ENABLED)
-		wq->state = WQ_DRAINING;
-	if (command != WQ_DRAIN && command != WQ_DISABLE)
-		drop_queued(idxd, index);
-	if (command == WQ_RESET)
-		reset_cfg(wq);
-	waiter->next = wq->waiters;
-	wq->waiters = waiter;
-	tell_ready(idxd, wq);
-	pthread_mutex_unlock(&idxd->lock);
-	return CMDERR_NONE;
-}
-
-struct sync_wait {
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool done;
-};
-
-static void wake(struct wq_waiter *waiter)
-{
-	struct sync_wait *wait = waiter->ctx;
-
-	pthread_mutex_lock(&wait->lock);
-	wait->done = true;
-	pthread_cond_signal(&wait->cond);
-	pthread_mutex_unlock(&wait->lock);
-}
-
-enum command_error idxd_wq_command(struct idxd *idxd, uint32_t index, enum wq_command command)
-{
-	struct sync_wait wait = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
-	struct wq_waiter waiter = { .done = wake, .ctx = &wait };
-	const enum command_error error = idxd_wq_start(idxd, index, command, &waiter);
-
-	if (error == CMDERR_NONE) {
-		pthread_mutex_lock(&wait.lock);
-		while (!wait.done)
-			pthread_cond_wait(&wait.cond, &wait.lock);
-		pthread_mutex_unlock(&wait.lock);
-	}
-	pthread_cond_destroy(&wait.cond);
-	pthread_mutex_destroy(&wait.lock);
-	return error;
+	return (mode & WQCFG_MODE_PASID_EN) && WQCFG_MODE_PASID(mode) == pasid;
 }

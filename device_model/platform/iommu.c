@@ -2,18 +2,20 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "../core/gate.h"
 #include "../core/regs.h"
 
 enum { PASID_PAGE = 1024 }; /* entries a page of the two-level PASID table, as in VT-d's directory */
 
-/* An entry of either table. `inside` callers hold a copy of the target; a change waits until they have left. */
+/* An entry of either table. Read by those who have entered its gate; changed with the lock held while the gate is shut. */
 struct binding {
-	const struct iommu_target *target;
+	struct gate gate;
 	uint32_t vector;
-	uint32_t inside;
+	const struct iommu_target *target;
 };
 
 struct iommu {
@@ -21,7 +23,7 @@ struct iommu {
 	pthread_cond_t left;
 	struct ledger *ledger;
 	struct binding *remap;                                  /* IOMMU_MAX_REMAP */
-	struct binding *pasid_pages[IOMMU_MAX_PASID / PASID_PAGE]; /* made when first used */
+	struct binding *_Atomic pasid_pages[IOMMU_MAX_PASID / PASID_PAGE]; /* made when first used, and kept */
 	uint32_t remap_used, pasids_used;
 };
 
@@ -58,43 +60,22 @@ void iommu_destroy(struct iommu *iommu)
 	free(iommu);
 }
 
-/* Lock held. Waits for those inside; a binding is changed only when nobody uses its target any more. */
+/* Lock held; given up while it waits for those inside: a binding is changed only when nobody uses its target any more. */
 static void rebind(struct iommu *iommu, struct binding *binding, const struct iommu_target *target, unsigned vector,
 		   uint32_t *used)
 {
-	for (;;) {
-		*used -= binding->target != NULL; /* also one that another thread has bound while this one waited */
-		binding->target = NULL;
-		if (binding->inside == 0)
-			break;
-		pthread_cond_wait(&iommu->left, &iommu->lock);
-	}
+	gate_shut(&binding->gate, &iommu->lock, &iommu->left);
+	*used -= binding->target != NULL;
 	binding->target = target;
 	binding->vector = vector;
 	*used += target != NULL;
-}
-
-/* NULL: nothing bound. Else leave() must follow. */
-static const struct iommu_target *enter(struct iommu *iommu, struct binding *binding, unsigned *vector)
-{
-	const struct iommu_target *target = NULL;
-
-	pthread_mutex_lock(&iommu->lock);
-	if (binding->target) {
-		target = binding->target;
-		*vector = binding->vector;
-		binding->inside++;
-	}
-	pthread_mutex_unlock(&iommu->lock);
-	return target;
+	if (target)
+		gate_open(&binding->gate);
 }
 
 static void leave(struct iommu *iommu, struct binding *binding)
 {
-	pthread_mutex_lock(&iommu->lock);
-	if (--binding->inside == 0)
-		pthread_cond_broadcast(&iommu->left);
-	pthread_mutex_unlock(&iommu->lock);
+	gate_leave(&binding->gate, &iommu->lock, &iommu->left);
 }
 
 /* ---- interrupt remapping ---- */
@@ -121,7 +102,7 @@ static uint32_t remap_index(uint64_t address)
 	return (uint32_t)(address >> 5 & 0x7FFF) | (uint32_t)(address >> 2 & 1) << 15;
 }
 
-static void note(struct iommu *iommu, uint8_t kind, const struct ims_message *message, uint32_t target, unsigned vector)
+static void note(struct iommu *iommu, uint8_t kind, const struct interrupt_message *message, uint32_t target, unsigned vector)
 {
 	const struct witness *witness = &message->witness;
 	const struct ledger_record record = {
@@ -142,20 +123,18 @@ static void note(struct iommu *iommu, uint8_t kind, const struct ims_message *me
 	ledger_write(iommu->ledger, &record);
 }
 
-void iommu_message(struct iommu *iommu, const struct ims_message *message)
+void iommu_message(struct iommu *iommu, const struct interrupt_message *message)
 {
 	struct binding *binding = &iommu->remap[remap_index(message->address)];
-	const struct iommu_target *target = NULL;
-	unsigned vector = 0;
+	const struct iommu_target *target;
 
-	if (message->address & REMAPPABLE_FORMAT)
-		target = enter(iommu, binding, &vector);
-	if (!target) {
+	if (!(message->address & REMAPPABLE_FORMAT) || !gate_enter(&binding->gate)) {
 		note(iommu, LEDGER_BLOCKED, message, 0, 0);
 		return;
 	}
-	note(iommu, LEDGER_REMAPPED, message, target->id, vector);
-	target->interrupt(target->ctx, vector, &message->witness);
+	target = binding->target;
+	note(iommu, LEDGER_REMAPPED, message, target->id, binding->vector);
+	target->interrupt(target->ctx, binding->vector, &message->witness);
 	leave(iommu, binding);
 }
 
@@ -164,11 +143,14 @@ void iommu_message(struct iommu *iommu, const struct ims_message *message)
 /* Lock held. NULL: no page there, and none could be made. */
 static struct binding *pasid_binding(struct iommu *iommu, uint32_t pasid, bool make)
 {
-	struct binding **page = &iommu->pasid_pages[pasid / PASID_PAGE];
+	struct binding *_Atomic *slot = &iommu->pasid_pages[pasid / PASID_PAGE];
+	struct binding *page = atomic_load_explicit(slot, memory_order_relaxed);
 
-	if (!*page && make)
-		*page = calloc(PASID_PAGE, sizeof(**page));
-	return *page ? &(*page)[pasid % PASID_PAGE] : NULL;
+	if (!page && make) {
+		page = calloc(PASID_PAGE, sizeof(*page));
+		atomic_store_explicit(slot, page, memory_order_release);
+	}
+	return page ? &page[pasid % PASID_PAGE] : NULL;
 }
 
 int iommu_pasid_set(struct iommu *iommu, uint32_t pasid, const struct iommu_target *target)
@@ -190,48 +172,32 @@ int iommu_pasid_clear(struct iommu *iommu, uint32_t pasid)
 	return iommu_pasid_set(iommu, pasid, NULL);
 }
 
-static struct binding *find_pasid(struct iommu *iommu, uint32_t pasid)
+bool iommu_dma_enter(struct iommu *iommu, uint32_t pasid, struct dma_space *space)
 {
-	struct binding *binding;
+	struct binding *page, *binding;
 
 	if (pasid >= IOMMU_MAX_PASID)
-		return NULL;
-	pthread_mutex_lock(&iommu->lock);
-	binding = pasid_binding(iommu, pasid, false);
-	pthread_mutex_unlock(&iommu->lock);
-	return binding;
+		return false;
+	page = atomic_load_explicit(&iommu->pasid_pages[pasid / PASID_PAGE], memory_order_acquire);
+	if (!page)
+		return false;
+	binding = &page[pasid % PASID_PAGE];
+	if (!gate_enter(&binding->gate))
+		return false;
+	if (!binding->target->dma_enter(binding->target->ctx, space)) {
+		leave(iommu, binding);
+		return false;
+	}
+	space->way = binding;
+	return true;
 }
 
-enum dma_result iommu_dma_read(struct iommu *iommu, uint32_t pasid, uint64_t iova, void *buf, size_t len, size_t *done)
+void iommu_dma_leave(struct iommu *iommu, struct dma_space *space)
 {
-	struct binding *binding = find_pasid(iommu, pasid);
-	const struct iommu_target *target;
-	enum dma_result result;
-	unsigned vector;
+	struct binding *binding = space->way;
 
-	*done = 0;
-	target = binding ? enter(iommu, binding, &vector) : NULL;
-	if (!target)
-		return DMA_FAULT;
-	result = target->dma_read(target->ctx, iova, buf, len, done);
+	binding->target->dma_leave(binding->target->ctx, space);
 	leave(iommu, binding);
-	return result;
-}
-
-enum dma_result iommu_dma_write(struct iommu *iommu, uint32_t pasid, uint64_t iova, const void *buf, size_t len, size_t *done)
-{
-	struct binding *binding = find_pasid(iommu, pasid);
-	const struct iommu_target *target;
-	enum dma_result result;
-	unsigned vector;
-
-	*done = 0;
-	target = binding ? enter(iommu, binding, &vector) : NULL;
-	if (!target)
-		return DMA_FAULT;
-	result = target->dma_write(target->ctx, iova, buf, len, done);
-	leave(iommu, binding);
-	return result;
 }
 
 void iommu_count(struct iommu *iommu, uint32_t *remap_entries, uint32_t *pasids)

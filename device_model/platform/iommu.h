@@ -17,8 +17,9 @@ struct iommu_target {
 	void *ctx;
 	uint32_t id; /* of the mdev, for the ledger */
 	void (*interrupt)(void *ctx, unsigned vector, const struct witness *witness);
-	enum dma_result (*dma_read)(void *ctx, uint64_t iova, void *buf, size_t len, size_t *done);
-	enum dma_result (*dma_write)(void *ctx, uint64_t iova, const void *buf, size_t len, size_t *done);
+	/* Into the memory of the VM; see dma.h. False: there is none that this device may access now. */
+	bool (*dma_enter)(void *ctx, struct dma_space *space);
+	void (*dma_leave)(void *ctx, struct dma_space *space);
 };
 
 struct iommu;
@@ -38,13 +39,13 @@ int iommu_remap_clear(struct iommu *iommu, uint32_t index);
 
 /* An entry of the PASID table. -EINVAL: out of range; -ENOMEM. An entry in use is replaced. */
 int iommu_pasid_set(struct iommu *iommu, uint32_t pasid, const struct iommu_target *target);
-/* Returns when no DMA is in progress through the entry. Idempotent. */
+/* Returns when all who had entered the address space by this entry have left. Idempotent. */
 int iommu_pasid_clear(struct iommu *iommu, uint32_t pasid);
 
 /* For the device (struct idxd_ports). */
-void iommu_message(struct iommu *iommu, const struct ims_message *message);
-enum dma_result iommu_dma_read(struct iommu *iommu, uint32_t pasid, uint64_t iova, void *buf, size_t len, size_t *done);
-enum dma_result iommu_dma_write(struct iommu *iommu, uint32_t pasid, uint64_t iova, const void *buf, size_t len, size_t *done);
+void iommu_message(struct iommu *iommu, const struct interrupt_message *message);
+bool iommu_dma_enter(struct iommu *iommu, uint32_t pasid, struct dma_space *space);
+void iommu_dma_leave(struct iommu *iommu, struct dma_space *space);
 
 /* Entries in use, for the audit at the end of a run. */
 void iommu_count(struct iommu *iommu, uint32_t *remap_entries, uint32_t *pasids);

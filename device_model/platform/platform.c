@@ -5,7 +5,15 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { MAX_WQS = 256 };
+enum { MAX_WQS = 256, MAX_ENGINES = 16 };
+
+struct platform;
+
+struct engine_thread {
+	struct platform *platform;
+	uint32_t index;
+	pthread_t thread;
+};
 
 struct owner_slot {
 	const struct wq_owner *owner;
@@ -16,8 +24,8 @@ struct platform {
 	struct idxd *idxd;
 	struct iommu *iommu;
 	struct ledger *ledger;
-	pthread_t engine;
-	bool engine_runs;
+	struct engine_thread engines[MAX_ENGINES];
+	uint32_t num_running;
 	pthread_mutex_t lock; /* owners */
 	pthread_cond_t left;
 	struct owner_slot owners[MAX_WQS];
@@ -25,7 +33,7 @@ struct platform {
 
 /* ---- the device's ports ---- */
 
-static void on_message(void *ctx, const struct ims_message *message)
+static void on_message(void *ctx, const struct interrupt_message *message)
 {
 	struct platform *platform = ctx;
 
@@ -33,22 +41,18 @@ static void on_message(void *ctx, const struct ims_message *message)
 }
 
 /* Without PASID the request is in the host's own address space, where no virtual machine has memory. */
-static enum dma_result on_dma_read(void *ctx, bool pasid_enable, uint32_t pasid, uint64_t iova, void *buf, size_t len,
-				   size_t *done)
+static bool on_dma_enter(void *ctx, bool pasid_enable, uint32_t pasid, struct dma_space *space)
 {
 	struct platform *platform = ctx;
 
-	*done = 0;
-	return pasid_enable ? iommu_dma_read(platform->iommu, pasid, iova, buf, len, done) : DMA_FAULT;
+	return pasid_enable && iommu_dma_enter(platform->iommu, pasid, space);
 }
 
-static enum dma_result on_dma_write(void *ctx, bool pasid_enable, uint32_t pasid, uint64_t iova, const void *buf,
-				    size_t len, size_t *done)
+static void on_dma_leave(void *ctx, struct dma_space *space)
 {
 	struct platform *platform = ctx;
 
-	*done = 0;
-	return pasid_enable ? iommu_dma_write(platform->iommu, pasid, iova, buf, len, done) : DMA_FAULT;
+	iommu_dma_leave(platform->iommu, space);
 }
 
 static void on_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
@@ -90,20 +94,37 @@ int platform_set_wq_owner(struct platform *platform, uint32_t wq, const struct w
 
 static void *engine_main(void *arg)
 {
-	idxd_engine_run(arg);
+	const struct engine_thread *engine = arg;
+
+	idxd_engine_run(engine->platform->idxd, engine->index);
 	return NULL;
 }
 
+static void stop_engines(struct platform *platform)
+{
+	idxd_stop_engines(platform->idxd);
+	while (platform->num_running > 0)
+		pthread_join(platform->engines[--platform->num_running].thread, NULL);
+}
+
 /* With all signals blocked: they are for the threads of the program that uses this library. */
-static bool start_engine(struct platform *platform)
+static bool start_engines(struct platform *platform, uint32_t count)
 {
 	sigset_t all, before;
-	int error;
+	int error = 0;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&platform->engine, NULL, engine_main, platform->idxd);
+	for (uint32_t i = 0; i < count && error == 0; i++) {
+		struct engine_thread *engine = &platform->engines[i];
+
+		*engine = (struct engine_thread){ .platform = platform, .index = i };
+		error = pthread_create(&engine->thread, NULL, engine_main, engine);
+		platform->num_running += error == 0;
+	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error != 0)
+		stop_engines(platform);
 	return error == 0;
 }
 
@@ -117,14 +138,14 @@ static void free_parts(struct platform *platform)
 	free(platform);
 }
 
-struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engine)
+struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engines)
 {
 	struct platform *platform = calloc(1, sizeof(*platform));
 	const struct idxd_ports ports = {
 		.ctx = platform,
 		.message = on_message,
-		.dma_read = on_dma_read,
-		.dma_write = on_dma_write,
+		.dma_enter = on_dma_enter,
+		.dma_leave = on_dma_leave,
 		.error = on_error,
 	};
 
@@ -146,9 +167,8 @@ struct platform *platform_create(const struct idxd_config *config, size_t ledger
 	}
 	if (!platform->iommu || !platform->idxd)
 		goto fail;
-	if (run_engine && !start_engine(platform))
+	if (run_engines && !start_engines(platform, config->num_engines))
 		goto fail;
-	platform->engine_runs = run_engine;
 	return platform;
 fail:
 	free_parts(platform);
@@ -157,10 +177,7 @@ fail:
 
 void platform_stop(struct platform *platform)
 {
-	idxd_stop_engines(platform->idxd);
-	if (platform->engine_runs)
-		pthread_join(platform->engine, NULL);
-	platform->engine_runs = false;
+	stop_engines(platform);
 }
 
 void platform_destroy(struct platform *platform)

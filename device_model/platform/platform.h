@@ -1,4 +1,4 @@
-/* platform.h - the host machine: the physical device, the IOMMU before it, the ledger of both, and one engine thread. */
+/* platform.h - the host machine: the physical device, the IOMMU before it, the ledger of both, and a thread for each engine. */
 #ifndef VDSA_PLATFORM_PLATFORM_H
 #define VDSA_PLATFORM_PLATFORM_H
 
@@ -13,9 +13,9 @@ struct wq_owner {
 	void (*error)(void *ctx, const uint64_t swerror[4]);
 };
 
-/* run_engine: false gives a device whose engine is stepped by idxd_engine_step(), for tests of the core. NULL: out of memory, bad value. */
-struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engine);
-/* Ends and joins the engine: afterwards the device does nothing on its own. Idempotent. */
+/* run_engines: false gives a device whose engines are stepped by idxd_engine_step(), for tests of the core. NULL: out of memory, bad value. */
+struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engines);
+/* Ends and joins the engines: afterwards the device does nothing on its own. Idempotent. */
 void platform_stop(struct platform *platform);
 /* All virtual devices must be gone. Stops first. */
 void platform_destroy(struct platform *platform);

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from device_model.build_core import LIBRARIES
 from device_model.vfio_user_client import VfioUserClient, VfioUserError
 from device_model.vfio_user_protocol import Region
 
@@ -48,8 +49,9 @@ def build_c(name: str, files: list[Path], flags: tuple[str, ...] = ASAN) -> Path
     BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         made = Path(folder) / name
-        command = ["gcc", *FLAGS, *flags, *map(str, files), "-o", str(made)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        command = ["gcc", *FLAGS, *flags, *map(str, files), "-o", str(made), *(f"-l{name}" for name in LIBRARIES)]
+        plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # no sanitizers in gcc itself
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=plain)
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
         made.replace(program)

@@ -53,10 +53,10 @@ def test_hardware_checks_its_configuration_before_it_is_enabled() -> None:
             return device.read(CMDSTATUS)
 
         device.write(WQ, 65)
-        no_group = enable()
-        device.write(GROUP, 1, 8)
         too_big = enable()
         device.write(WQ, 64)
+        no_group = enable()
+        device.write(GROUP, 1, 8)
         no_engine = enable()
         device.write(GROUP + 32, 1, 8)
         good = enable()
@@ -67,11 +67,12 @@ def test_hardware_checks_its_configuration_before_it_is_enabled() -> None:
 @pytest.mark.parametrize(
     ("mode", "limits", "error"),
     [
-        (0, 21 | 5 << 5, 0x24),
-        (1, 21, 0x27),
-        (1, 21 | 6 << 5, 0x27),
-        (1, 22 | 5 << 5, 0x28),
-        (1, 21 | 5 << 5, 0),
+        (1, 21 | 5 << 5, 0x23),
+        (1 << 4, 21 | 5 << 5, 0x24),
+        (1 | 1 << 4, 21, 0x27),
+        (1 | 1 << 4, 21 | 6 << 5, 0x27),
+        (1 | 1 << 4, 22 | 5 << 5, 0x28),
+        (1 | 1 << 4, 21 | 5 << 5, 0),
     ],
 )
 def test_hardware_checks_a_queue_before_it_is_enabled(mode: int, limits: int, error: int) -> None:
@@ -100,7 +101,7 @@ def test_hardware_checks_a_queue_before_it_is_enabled(mode: int, limits: int, er
         (Cmd.DISABLE_WQ, 1 << 4, 0x02),
         (Cmd.DISABLE_WQ, 1, 0x32),
         (Cmd.RESET_WQ, 0xF, 0),
-        (Cmd.DRAIN_PASID, 0, 0x01),
+        (Cmd.DRAIN_PASID, 0, 0),
     ],
 )
 def test_hardwares_own_commands_check_their_operands(command: Cmd, operand: int, error: int) -> None:

@@ -14,8 +14,6 @@
 
 #include "wire.h"
 
-enum { ORDERED_WRITE = 64 };
-
 static int file_is_usable(int fd, const struct stat *st, uint64_t end)
 {
 	struct statfs fs;
@@ -150,15 +148,6 @@ size_t vfu_dma_file_read(const struct vfu_dma_file *file, uint64_t offset, void 
 	return done;
 }
 
-static void write_first_word_last(uint8_t *to, const uint8_t *from, size_t length)
-{
-	for (size_t at = length; at > 0; at -= sizeof(uint64_t)) {
-		uint64_t word;
-		memcpy(&word, from + at - sizeof(word), sizeof(word));
-		__atomic_store_n((uint64_t *)(void *)(to + at - sizeof(word)), word, __ATOMIC_RELEASE);
-	}
-}
-
 /* pwrite would make a file longer that has been cut short: look first. The owner can only hurt itself by racing. */
 static bool file_reaches(const struct vfu_dma_file *file, uint64_t end)
 {
@@ -169,10 +158,7 @@ static bool file_reaches(const struct vfu_dma_file *file, uint64_t end)
 size_t vfu_dma_file_write(const struct vfu_dma_file *file, uint64_t offset, const void *buffer, size_t length)
 {
 	if (file->base) {
-		if (length <= ORDERED_WRITE && length % sizeof(uint64_t) == 0 && offset % sizeof(uint64_t) == 0)
-			write_first_word_last(file->base + offset, buffer, length);
-		else
-			memcpy(file->base + offset, buffer, length);
+		memcpy(file->base + offset, buffer, length);
 		return length;
 	}
 	if (!file_reaches(file, offset + length))

@@ -49,8 +49,6 @@ void vfu_dma_files_put(struct vfu_dma_files *files, struct vfu_dma_file *file);
 
 /* Bytes moved: fewer than asked for if the file ended early. offset + length was checked against the file's size. */
 size_t vfu_dma_file_read(const struct vfu_dma_file *file, uint64_t offset, void *buffer, size_t length);
-/* A write of up to 64 bytes, aligned to 8, goes from its end to its beginning in pieces of 8: who polls the first word
- * (a completion record's status) sees the rest when it has changed. */
 size_t vfu_dma_file_write(const struct vfu_dma_file *file, uint64_t offset, const void *buffer, size_t length);
 
 #endif

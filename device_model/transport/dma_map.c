@@ -5,14 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A user keeps a range for no longer than it takes to copy this much: a removal waits for it. */
-enum { MAX_PIECE = 1 << 20, FIRST_CAPACITY = 16 };
+enum { FIRST_CAPACITY = 16 };
 
 void vfu_dma_table_init(struct vfu_dma_table *table)
 {
 	memset(table, 0, sizeof(*table));
 	pthread_mutex_init(&table->lock, NULL);
-	pthread_cond_init(&table->idle, NULL);
+	pthread_cond_init(&table->ended, NULL);
+	gate_open(&table->phases[0]);
 }
 
 void vfu_dma_table_destroy(struct vfu_dma_table *table)
@@ -21,7 +21,7 @@ void vfu_dma_table_destroy(struct vfu_dma_table *table)
 	(void)vfu_dma_table_remove(table, 0, UINT64_MAX, &bytes);
 	free(table->sorted);
 	table->sorted = NULL;
-	pthread_cond_destroy(&table->idle);
+	pthread_cond_destroy(&table->ended);
 	pthread_mutex_destroy(&table->lock);
 }
 
@@ -125,23 +125,27 @@ int vfu_dma_table_add(struct vfu_dma_table *table, const struct vfu_dma_map *map
 
 static void drop(struct vfu_dma_table *table, struct vfu_dma_mapping *mapping)
 {
-	pthread_mutex_lock(&table->lock);
-	while (mapping->users)
-		pthread_cond_wait(&table->idle, &table->lock);
-	pthread_mutex_unlock(&table->lock);
 	if (mapping->file)
 		vfu_dma_files_put(&table->files, mapping->file);
 	free(mapping);
 }
 
-/* Takes the ranges begin..end-1 out of the table, as a list. */
+/* With the lock held; given up while it waits for the visits that have begun so far. */
+static void end_phase(struct vfu_dma_table *table)
+{
+	unsigned over = atomic_load_explicit(&table->phase, memory_order_relaxed);
+	gate_open(&table->phases[!over]);
+	atomic_store_explicit(&table->phase, !over, memory_order_release);
+	gate_shut(&table->phases[over], &table->lock, &table->ended);
+}
+
+/* Takes the ranges begin..end-1 out of the table, as a list; no visit has any of them. */
 static struct vfu_dma_mapping *take_out(struct vfu_dma_table *table, uint32_t begin, uint32_t end, uint64_t *bytes)
 {
 	struct vfu_dma_mapping *list = NULL;
 	pthread_mutex_lock(&table->lock);
 	for (uint32_t i = begin; i < end; i++) {
 		struct vfu_dma_mapping *mapping = table->sorted[i];
-		mapping->removed = true;
 		mapping->next = list;
 		list = mapping;
 		*bytes += mapping->last - mapping->first + 1;
@@ -149,6 +153,7 @@ static struct vfu_dma_mapping *take_out(struct vfu_dma_table *table, uint32_t be
 	memmove(table->sorted + begin, table->sorted + end, (table->count - end) * sizeof(*table->sorted));
 	table->count -= end - begin;
 	table->bytes -= *bytes;
+	end_phase(table);
 	pthread_mutex_unlock(&table->lock);
 	return list;
 }
@@ -192,37 +197,62 @@ static bool may_access(const struct vfu_dma_table *table, const struct vfu_dma_m
 	return mapping->file || !table->has_files;
 }
 
-bool vfu_dma_table_hold(struct vfu_dma_table *table, uint64_t iova, size_t length, uint32_t rights,
-			struct vfu_dma_piece *piece)
+void vfu_dma_table_enter(struct vfu_dma_table *table, struct dma_visit *visit)
 {
-	uint64_t wanted = clear_of_msi(iova, length < MAX_PIECE ? length : MAX_PIECE);
-	struct vfu_dma_mapping *mapping = NULL;
-	if (wanted == 0)
-		return false;
+	do {
+		visit->phase = atomic_load_explicit(&table->phase, memory_order_acquire);
+	} while (!gate_enter(&table->phases[visit->phase])); /* it was over at that moment: then there is a new one */
+	visit->recent[0] = visit->recent[1] = NULL;
+}
+
+void vfu_dma_table_leave(struct vfu_dma_table *table, struct dma_visit *visit)
+{
+	gate_leave(&table->phases[visit->phase], &table->lock, &table->ended);
+}
+
+static const struct vfu_dma_mapping *look_up(struct vfu_dma_table *table, uint64_t iova, uint32_t rights)
+{
+	const struct vfu_dma_mapping *mapping = NULL;
 	pthread_mutex_lock(&table->lock);
 	uint32_t at = first_at_or_after(table, iova);
-	if (at < table->count && may_access(table, table->sorted[at], iova, rights)) {
+	if (at < table->count && may_access(table, table->sorted[at], iova, rights))
 		mapping = table->sorted[at];
-		mapping->users++;
-	}
 	pthread_mutex_unlock(&table->lock);
-	if (!mapping)
+	return mapping;
+}
+
+/* A range among those found last, or NULL. Only ranges of files are kept there: they are memory whatever else comes. */
+static const struct vfu_dma_mapping *look_back(const struct dma_visit *visit, uint64_t iova, uint32_t rights)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const struct vfu_dma_mapping *m = visit->recent[i];
+		if (m && iova >= m->first && iova <= m->last && (m->rights & rights) == rights)
+			return m;
+	}
+	return NULL;
+}
+
+bool vfu_dma_table_find(struct vfu_dma_table *table, struct dma_visit *visit, uint64_t iova, size_t length,
+			uint32_t rights, struct vfu_dma_piece *piece)
+{
+	uint64_t wanted = clear_of_msi(iova, length);
+	if (wanted == 0)
 		return false;
+	const struct vfu_dma_mapping *mapping = look_back(visit, iova, rights);
+	if (!mapping) {
+		mapping = look_up(table, iova, rights);
+		if (!mapping)
+			return false;
+		if (mapping->file) {
+			visit->recent[1] = visit->recent[0];
+			visit->recent[0] = mapping;
+		}
+	}
 	uint64_t there = mapping->last - iova; /* and one more */
 	piece->mapping = mapping;
 	piece->iova = iova;
 	piece->length = (size_t)(wanted - 1 < there ? wanted : there + 1);
 	return true;
-}
-
-void vfu_dma_table_release(struct vfu_dma_table *table, struct vfu_dma_piece *piece)
-{
-	struct vfu_dma_mapping *mapping = piece->mapping;
-	piece->mapping = NULL;
-	pthread_mutex_lock(&table->lock);
-	if (--mapping->users == 0 && mapping->removed)
-		pthread_cond_broadcast(&table->idle);
-	pthread_mutex_unlock(&table->lock);
 }
 
 void vfu_dma_table_totals(struct vfu_dma_table *table, uint32_t *count, uint64_t *bytes)

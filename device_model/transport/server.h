@@ -6,8 +6,8 @@
  * server, or make a thread wait for ever.
  *
  * For the device that is served (struct vdev_vm):
- * - A dma_write of up to 64 bytes, length and address multiples of 8, changes memory in pieces of 8 bytes, the first piece
- *   last: who polls the first bytes of a completion record sees the rest of it when they have changed.
+ * - dma_enter gives memory in place where a client's file can never shrink (dma_file.h); an UNMAP is answered when those who
+ *   had entered before have left. Other memory is moved by read and write.
  * - Guest memory that came without a file is reached by messages, if no range of that client has a file at all (else it
  *   is not memory but another device's BAR: a fault). The thread that serves the client receives the answers: called
  *   on that thread, such DMA is DMA_FAILED at once; and if the device waits inside a region access or a reset

@@ -26,46 +26,52 @@ static int signal_vector(void *ctx, unsigned vector)
 	return result;
 }
 
-/* A part that is a mapped file: what could not be moved is a fault, for the file has been cut short. */
-static enum dma_result move_in_file(struct vfu_connection *c, struct vfu_dma_piece *piece, uint8_t *data, bool write,
-				    size_t *done)
+static uint64_t offset_in_file(const struct vfu_dma_piece *piece)
 {
-	const struct vfu_dma_mapping *m = piece->mapping;
-	uint64_t offset = m->offset + (piece->iova - m->first);
-	size_t wanted = piece->length;
-	size_t moved = write ? vfu_dma_file_write(m->file, offset, data, wanted)
-			     : vfu_dma_file_read(m->file, offset, data, wanted);
-	vfu_dma_table_release(&c->dma, piece);
+	return piece->mapping->offset + (piece->iova - piece->mapping->first);
+}
+
+/* A part that is a file: what could not be moved is a fault, for the file has been cut short. */
+static enum dma_result move_in_file(const struct vfu_dma_piece *piece, uint8_t *data, bool write, size_t *done)
+{
+	const struct vfu_dma_file *file = piece->mapping->file;
+	size_t moved = write ? vfu_dma_file_write(file, offset_in_file(piece), data, piece->length)
+			     : vfu_dma_file_read(file, offset_in_file(piece), data, piece->length);
 	*done += moved;
-	return moved == wanted ? DMA_OK : DMA_FAULT;
+	return moved == piece->length ? DMA_OK : DMA_FAULT;
 }
 
 /*
- * A part that the client has to move. The range is held until the request is in the outbox, so that no request for it
- * follows the answer to its unmapping; not while waiting, for the data is the client's to guard.
+ * A part that the client has to move. The visit lasts until the request is in the outbox, so that no request for a range
+ * follows the answer to its unmapping; it is interrupted while waiting, for the data is the client's to guard, and the
+ * connection's thread has to go on.
  */
-static enum dma_result move_by_message(struct vfu_connection *c, struct vfu_dma_piece *piece, uint8_t *data, bool write,
-				       size_t *done, const struct timespec *deadline)
+static enum dma_result move_by_message(struct vfu_connection *c, struct dma_visit *visit, const struct vfu_dma_piece *piece,
+				       uint8_t *data, bool write, size_t *done, const struct timespec *deadline)
 {
 	struct vfu_request request;
 	uint32_t length = piece->length < c->dma_chunk ? (uint32_t)piece->length : c->dma_chunk;
 	uint16_t command = write ? VFU_DMA_WRITE : VFU_DMA_READ;
 	int error = vfu_request_send(&c->requests, &request, command, piece->iova, data, length);
-	vfu_dma_table_release(&c->dma, piece);
-	if (error == -EAGAIN) {
-		uint32_t size = (uint32_t)(sizeof(struct vfu_header) + sizeof(struct vfu_dma_access)) + length;
-		return vfu_outbox_wait_room(&c->outbox, size, deadline) ? DMA_FAILED : DMA_OK; /* then once more */
-	}
-	if (error)
+	if (error && error != -EAGAIN)
 		return DMA_FAILED;
-	error = vfu_request_wait(&c->requests, &request);
+	vfu_dma_table_leave(&c->dma, visit);
+	if (error) {
+		uint32_t size = (uint32_t)(sizeof(struct vfu_header) + sizeof(struct vfu_dma_access)) + length;
+		error = vfu_outbox_wait_room(&c->outbox, size, deadline); /* then once more */
+		length = 0;
+	} else {
+		error = vfu_request_wait(&c->requests, &request);
+	}
+	vfu_dma_table_enter(&c->dma, visit);
 	if (error)
 		return error == -EFAULT ? DMA_FAULT : DMA_FAILED;
 	*done += length;
 	return DMA_OK;
 }
 
-static enum dma_result move(struct vfu_connection *c, uint64_t iova, uint8_t *data, size_t length, bool write, size_t *done)
+static enum dma_result move(struct vfu_connection *c, struct dma_visit *visit, uint64_t iova, uint8_t *data,
+			    size_t length, bool write, size_t *done)
 {
 	enum dma_result result = DMA_OK;
 	uint32_t rights = write ? VFU_DMA_MAP_WRITE : VFU_DMA_MAP_READ;
@@ -76,27 +82,62 @@ static enum dma_result move(struct vfu_connection *c, uint64_t iova, uint8_t *da
 		uint64_t at;
 		if (__builtin_add_overflow(iova, (uint64_t)*done, &at))
 			return DMA_FAULT; /* never wraps */
-		if (!vfu_dma_table_hold(&c->dma, at, length - *done, rights, &piece))
+		if (!vfu_dma_table_find(&c->dma, visit, at, length - *done, rights, &piece))
 			return DMA_FAULT;
 		if (piece.mapping->file) {
-			result = move_in_file(c, &piece, data + *done, write, done);
+			result = move_in_file(&piece, data + *done, write, done);
 			continue;
 		}
 		if (deadline.tv_sec == 0)
 			deadline = vfu_deadline(c->requests.timeout_ms); /* for room: one bound for all parts */
-		result = move_by_message(c, &piece, data + *done, write, done, &deadline);
+		result = move_by_message(c, visit, &piece, data + *done, write, done, &deadline);
 	}
 	return result;
 }
 
-static enum dma_result dma_read(void *ctx, uint64_t iova, void *buf, size_t len, size_t *done)
+/* ---- struct dma_space_ops ---- */
+
+static enum dma_result space_read(struct dma_space *space, uint64_t iova, void *buf, size_t len, size_t *done)
 {
-	return move(ctx, iova, buf, len, false, done);
+	return move(space->ctx, &space->visit, iova, buf, len, false, done);
 }
 
-static enum dma_result dma_write(void *ctx, uint64_t iova, const void *buf, size_t len, size_t *done)
+static enum dma_result space_write(struct dma_space *space, uint64_t iova, const void *buf, size_t len, size_t *done)
 {
-	return move(ctx, iova, (uint8_t *)(uintptr_t)buf, len, true, done); /* only read from: `write` says so */
+	/* only read from: `write` says so */
+	return move(space->ctx, &space->visit, iova, (uint8_t *)(uintptr_t)buf, len, true, done);
+}
+
+static bool space_find(struct dma_space *space, uint64_t iova, size_t len, bool write, struct dma_piece *found)
+{
+	struct vfu_connection *c = space->ctx;
+	struct vfu_dma_piece piece;
+	if (!vfu_dma_table_find(&c->dma, &space->visit, iova, len, write ? VFU_DMA_MAP_WRITE : VFU_DMA_MAP_READ, &piece))
+		return false;
+	const struct vfu_dma_file *file = piece.mapping->file;
+	found->bytes = file && file->base ? file->base + offset_in_file(&piece) : NULL;
+	found->length = piece.length;
+	return true;
+}
+
+static void space_leave(struct dma_space *space)
+{
+	struct vfu_connection *c = space->ctx;
+	vfu_dma_table_leave(&c->dma, &space->visit);
+}
+
+static void dma_enter(void *ctx, struct dma_space *space)
+{
+	static const struct dma_space_ops ops = {
+		.find = space_find,
+		.read = space_read,
+		.write = space_write,
+		.leave = space_leave,
+	};
+	struct vfu_connection *c = ctx;
+	space->ops = &ops;
+	space->ctx = c;
+	vfu_dma_table_enter(&c->dma, &space->visit);
 }
 
 void vfu_connection_vm(struct vfu_connection *c, struct vdev_vm *vm)
@@ -105,7 +146,6 @@ void vfu_connection_vm(struct vfu_connection *c, struct vdev_vm *vm)
 		.ctx = c,
 		.message = send_message,
 		.signal = signal_vector,
-		.dma_read = dma_read,
-		.dma_write = dma_write,
+		.dma_enter = dma_enter,
 	};
 }

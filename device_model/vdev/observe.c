@@ -103,7 +103,7 @@ static void trace_access(const struct vdev *vdev, enum trace_kind kind, unsigned
 	if (__builtin_expect(trace != NULL, 0)) {
 		const struct trace_record record = {
 			.offset = offset,
-			.mdev = vdev->config.id,
+			.mdev = vdev->id,
 			.size = count > UINT16_MAX ? UINT16_MAX : (uint16_t)count,
 			.kind = (uint8_t)kind,
 			.region = (uint8_t)region,

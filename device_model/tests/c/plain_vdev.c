@@ -77,6 +77,16 @@ static uint64_t send_messages(struct vdev *v, const struct operation *op, uint64
 	return (uint64_t)(int64_t)last;
 }
 
+static enum dma_result move(struct vdev *v, const struct operation *op, size_t length, bool write, size_t *moved)
+{
+	struct dma_space space;
+	v->vm.dma_enter(v->vm.ctx, &space);
+	enum dma_result result = write ? space.ops->write(&space, op->address, v->bar2, length, moved)
+				       : space.ops->read(&space, op->address, v->bar2, length, moved);
+	space.ops->leave(&space);
+	return result;
+}
+
 static void perform(struct vdev *v, const struct operation *op)
 {
 	size_t moved = 0;
@@ -92,10 +102,10 @@ static void perform(struct vdev *v, const struct operation *op)
 			failures = result != 0;
 			break;
 		case PLAIN_DMA_READ:
-			result = v->vm.dma_read(v->vm.ctx, op->address, v->bar2, length, &moved);
+			result = move(v, op, length, false, &moved);
 			break;
 		case PLAIN_DMA_WRITE:
-			result = v->vm.dma_write(v->vm.ctx, op->address, v->bar2, length, &moved);
+			result = move(v, op, length, true, &moved);
 			break;
 		default:
 			result = (uint64_t)-EINVAL;

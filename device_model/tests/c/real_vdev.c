@@ -8,7 +8,7 @@
 struct vdev *served_vdev_create(unsigned vectors, bool vmm_owns_msix, void **support)
 {
 	struct idxd_config device = {
-		.num_wqs = 8, .total_wq_size = 128, .num_ims = 2048, .max_xfer_log2 = 21, .max_batch_log2 = 8,
+		.num_wqs = 8, .total_wq_size = 128, .num_ims = 2048, .max_xfer_log2 = 21, .max_batch_log2 = 8, .num_groups = 1, .num_engines = 1,
 	};
 	struct vdev_vector ims[VDEV_MAX_VECTORS];
 	struct vdev_config config = {

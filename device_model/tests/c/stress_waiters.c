@@ -13,24 +13,16 @@ static struct idxd *idxd;
 static struct told first, second;
 static bool first_returned;
 
-static void no_message(void *ctx, const struct ims_message *message)
+static void no_message(void *ctx, const struct interrupt_message *message)
 {
 	(void)ctx;
 	(void)message;
 }
 
-static enum dma_result no_read(void *ctx, bool enable, uint32_t pasid, uint64_t iova, void *buf, size_t len, size_t *done)
+static bool no_memory(void *ctx, bool enable, uint32_t pasid, struct dma_space *space)
 {
-	(void)ctx, (void)enable, (void)pasid, (void)iova, (void)buf, (void)len;
-	*done = 0;
-	return DMA_FAULT;
-}
-
-static enum dma_result no_write(void *ctx, bool enable, uint32_t pasid, uint64_t iova, const void *buf, size_t len, size_t *done)
-{
-	(void)ctx, (void)enable, (void)pasid, (void)iova, (void)buf, (void)len;
-	*done = 0;
-	return DMA_FAULT;
+	(void)ctx, (void)enable, (void)pasid, (void)space;
+	return false;
 }
 
 static void no_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
@@ -40,8 +32,8 @@ static void no_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
 
 static struct ledger *bring_up(void)
 {
-	const struct idxd_config config = { .num_wqs = 1, .total_wq_size = 8, .num_ims = 256, .max_xfer_log2 = 21, .max_batch_log2 = 5 };
-	const struct idxd_ports ports = { .message = no_message, .dma_read = no_read, .dma_write = no_write, .error = no_error };
+	const struct idxd_config config = { .num_wqs = 1, .total_wq_size = 8, .num_ims = 256, .max_xfer_log2 = 21, .max_batch_log2 = 5, .num_groups = 1, .num_engines = 1 };
+	const struct idxd_ports ports = { .message = no_message, .dma_enter = no_memory, .error = no_error };
 	struct ledger *ledger = ledger_create(64);
 
 	CHECK(ledger);
@@ -51,7 +43,7 @@ static struct ledger *bring_up(void)
 	idxd_bar0_write(idxd, 0x600, 8, 1);
 	idxd_bar0_write(idxd, 0x620, 8, 1);
 	idxd_bar0_write(idxd, REG_CMD, 4, CMD_ENABLE_DEVICE << 20);
-	idxd_bar0_write(idxd, 0x808, 4, 1);
+	idxd_bar0_write(idxd, 0x808, 4, 1 | 1 << 4);
 	idxd_bar0_write(idxd, 0x80C, 4, 21 | 5 << 5);
 	CHECK_EQUAL(idxd_wq_enable(idxd, 0), CMDERR_NONE);
 	memset(&first, 0, sizeof(first));
@@ -99,7 +91,7 @@ static void a_command_ends_only_after_those_before_it_have_been_told(void)
 	first.waiter = (struct wq_waiter){ .done = first_done };
 	CHECK_EQUAL(idxd_wq_start(idxd, 0, WQ_DRAIN, &first.waiter), CMDERR_NONE);
 	CHECK_EQUAL(first.calls, 0);
-	CHECK(idxd_engine_step(idxd));
+	CHECK(idxd_engine_step(idxd, 0));
 	CHECK_EQUAL(first.calls, 1);
 	CHECK_EQUAL(second.calls, 1);
 	CHECK_EQUAL(idxd_wq_state(idxd, 0), WQ_DISABLED);
@@ -123,7 +115,7 @@ static void a_queue_that_others_still_wait_for_cannot_be_enabled(void)
 	second.waiter = first.waiter;
 	CHECK_EQUAL(idxd_wq_start(idxd, 0, WQ_DISABLE, &first.waiter), CMDERR_NONE);
 	CHECK_EQUAL(idxd_wq_start(idxd, 0, WQ_DISABLE, &second.waiter), CMDERR_NONE);
-	CHECK(idxd_engine_step(idxd));
+	CHECK(idxd_engine_step(idxd, 0));
 	CHECK_EQUAL(first.calls, 2);
 	CHECK_EQUAL(idxd_wq_state(idxd, 0), WQ_ENABLED);
 	end(ledger);
@@ -146,12 +138,12 @@ static void a_drain_ends_with_what_was_queued_before_it(void)
 	submit_noop();
 	second.waiter = (struct wq_waiter){ .done = told, .ctx = &second };
 	CHECK_EQUAL(idxd_wq_start(idxd, 0, WQ_DRAIN, &second.waiter), CMDERR_NONE);
-	CHECK(idxd_engine_step(idxd));
+	CHECK(idxd_engine_step(idxd, 0));
 	CHECK_EQUAL(first.calls, 1);
 	CHECK_EQUAL(second.calls, 0);
-	CHECK(idxd_engine_step(idxd));
+	CHECK(idxd_engine_step(idxd, 0));
 	CHECK_EQUAL(second.calls, 1);
-	CHECK(!idxd_engine_step(idxd));
+	CHECK(!idxd_engine_step(idxd, 0));
 	end(ledger);
 }
 

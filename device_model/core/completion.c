@@ -1,0 +1,82 @@
+/* completion.c - how a descriptor ends: its record, or the report of an error that has none, then its interrupt (DSA specification 5.8.1, 8.2). */
+#include <string.h>
+
+#include "turn.h"
+
+static void report_error(struct turn *turn, const struct request *request, uint8_t status, uint64_t address, uint32_t invalid_flags)
+{
+	uint64_t swerror[4] = {
+		SWERROR_VALID | SWERROR_DESC_VALID | SWERROR_WQ_VALID | (uint64_t)status << 8 |
+			(uint64_t)request->wq << 16 | (uint64_t)request->opcode << 32 | (uint64_t)request->terms.pasid << 40,
+		0,
+		address,
+		0,
+	};
+
+	if (request->in_batch) {
+		swerror[0] |= SWERROR_BATCH_MEMBER;
+		swerror[1] |= request->index & 0xFFFFu;
+	}
+	if (status == STATUS_HANDLE) {
+		swerror[0] |= SWERROR_INFO_VALID;
+		swerror[1] |= (uint64_t)request->handle << 32;
+	}
+	if (status == STATUS_FLAGS) {
+		swerror[0] |= SWERROR_INFO_VALID;
+		swerror[1] |= (uint64_t)invalid_flags << 32;
+	}
+	turn_leave(turn);
+	registers_error(turn->idxd, request->wq, swerror);
+}
+
+void discard(struct turn *turn, const struct request *request)
+{
+	turn_note(turn, request, LEDGER_COMPLETED, STATUS_CR_ALIGN);
+	report_error(turn, request, STATUS_CR_ALIGN, request->cr_address, 0);
+}
+
+/* What needs no record that was not asked for, and is no error without one (5.8.1). */
+static bool is_quiet(uint8_t status)
+{
+	return status == STATUS_SUCCESS || status == STATUS_FALSE_PREDICATE || status == STATUS_BATCH_FAILURES;
+}
+
+/* One write, whose first bytes are seen last: a reader that sees a status sees the rest (8.2). */
+static bool write_record(struct turn *turn, const struct request *request, const struct outcome *outcome)
+{
+	uint8_t record[IAA_CR_SIZE] = { outcome->status, outcome->result };
+
+	memcpy(record + 4, &outcome->bytes_completed, 4);
+	memcpy(record + 8, &outcome->fault_address, 8);
+	memcpy(record + 16, outcome->tail, sizeof(outcome->tail));
+	return memory_write(turn_memory(turn), request->cr_address, record, request->terms.iaa ? IAA_CR_SIZE : CR_SIZE, NULL) == DMA_OK;
+}
+
+/* The status that it came to: the outcome's, or that the record could not be written and the descriptor was discarded. */
+static uint8_t record_or_report(struct turn *turn, const struct request *request, const struct outcome *outcome)
+{
+	const bool quiet = is_quiet(outcome->status);
+
+	if (!(request->flags & DESC_F_CRAV)) {
+		if (!quiet)
+			report_error(turn, request, outcome->status, outcome->fault_address, (uint32_t)field(outcome->tail, 0, 4));
+		return outcome->status;
+	}
+	if ((quiet && !(request->flags & DESC_F_RCR)) || write_record(turn, request, outcome))
+		return outcome->status;
+	report_error(turn, request, STATUS_CR_FAULT, request->cr_address, 0);
+	return STATUS_CR_FAULT;
+}
+
+uint8_t complete(struct turn *turn, const struct request *request, const struct outcome *outcome)
+{
+	uint8_t status;
+
+	if (atomic_load_explicit(&turn->wq->abandon, memory_order_acquire))
+		return STATUS_NONE;
+	status = record_or_report(turn, request, outcome);
+	turn_note(turn, request, LEDGER_COMPLETED, status);
+	if (status != STATUS_CR_FAULT && outcome->status != STATUS_HANDLE)
+		interrupt_raise(turn, request);
+	return status;
+}

@@ -1,0 +1,182 @@
+/* engine.c - engines: their sleep, and their turns at the work queues of their group (DSA specification 3.2, 4.1). */
+#include <stdlib.h>
+
+#include "turn.h"
+
+/* ---- life ---- */
+
+static void destroy_first(struct idxd *idxd, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		pthread_cond_destroy(&idxd->engines[i].wake);
+		free(idxd->engines[i].scratch);
+	}
+	free(idxd->engines);
+}
+
+static bool create_one(struct engine *engine)
+{
+	engine->group = NO_GROUP;
+	engine->scratch = malloc((size_t)MEMORY_VIEWS * MEMORY_CHUNK);
+	if (!engine->scratch)
+		return false;
+	if (pthread_cond_init(&engine->wake, NULL) == 0)
+		return true;
+	free(engine->scratch);
+	return false;
+}
+
+bool engines_create(struct idxd *idxd)
+{
+	idxd->engines = calloc(idxd->config.num_engines, sizeof(*idxd->engines));
+	if (!idxd->engines)
+		return false;
+	for (uint32_t i = 0; i < idxd->config.num_engines; i++) {
+		if (!create_one(&idxd->engines[i])) {
+			destroy_first(idxd, i);
+			return false;
+		}
+	}
+	return true;
+}
+
+void engines_destroy(struct idxd *idxd)
+{
+	destroy_first(idxd, idxd->config.num_engines);
+}
+
+/* ---- a turn ---- */
+
+struct memory *turn_memory(struct turn *turn)
+{
+	if (!turn->inside)
+		memory_enter(&turn->memory, turn->idxd, turn->terms.pasid_enable, turn->terms.pasid, turn->scratch);
+	turn->inside = true;
+	return &turn->memory;
+}
+
+static void write_notes(struct turn *turn)
+{
+	if (turn->num_records > 0)
+		ledger_write_all(turn->idxd->ledger, turn->records, turn->num_records);
+	turn->num_records = 0;
+}
+
+void turn_leave(struct turn *turn)
+{
+	write_notes(turn);
+	if (turn->inside)
+		memory_leave(&turn->memory);
+	turn->inside = false;
+}
+
+void turn_note(struct turn *turn, const struct request *request, uint8_t kind, uint8_t status)
+{
+	if (turn->num_records == TURN_RECORDS)
+		write_notes(turn);
+	turn->records[turn->num_records++] = (struct ledger_record){
+		.cause = request->witness.cause,
+		.detail = request->cr_address,
+		.requester = request->witness.requester,
+		.pasid = request->terms.pasid,
+		.entry = UINT32_MAX,
+		.handle = request->handle,
+		.wq = (uint16_t)request->wq,
+		.kind = kind,
+		.status = status,
+		.opcode = request->opcode,
+		.flags = request->witness.flags,
+	};
+}
+
+/* True: what the queue had begun has ended. */
+static bool take_turn(struct turn *turn)
+{
+	const struct work *work = &turn->wq->current;
+	bool ended;
+
+	if (work->desc[7] == OP_BATCH && !turn->terms.iaa) {
+		ended = batch_run(turn);
+	} else {
+		struct request request;
+
+		request_parse(turn, work->desc, work->cause, &request);
+		ended = execute(turn, &request) != STATUS_NONE;
+	}
+	turn_leave(turn);
+	return ended;
+}
+
+/* Lock held; given up during the turn. */
+static bool step_locked(struct idxd *idxd, struct engine *engine)
+{
+	struct turn turn;
+	uint32_t mode, limits;
+	bool ended;
+
+	if (!arbiter_next(idxd, engine->group, &turn.index))
+		return false;
+	wq_take(idxd, turn.index);
+	turn.idxd = idxd;
+	turn.wq = &idxd->wqs[turn.index];
+	turn.scratch = engine->scratch;
+	turn.inside = false;
+	turn.bytes = 0;
+	turn.num_records = 0;
+	mode = turn.wq->cfg[WQCFG_MODE];
+	limits = turn.wq->cfg[WQCFG_LIMITS];
+	turn.terms = (struct wq_terms){
+		.pasid_enable = mode & WQCFG_MODE_PASID_EN,
+		.pasid = WQCFG_MODE_PASID(mode),
+		.max_xfer_log2 = WQCFG_LIMITS_XFER(limits),
+		.max_batch_log2 = WQCFG_LIMITS_BATCH(limits),
+		.iaa = idxd->config.kind == IDXD_IAA,
+		.no_interrupts = wqcfg_no_interrupts(idxd, turn.index),
+	};
+	wqcfg_operations(idxd, turn.index, turn.terms.operations);
+	pthread_mutex_unlock(&idxd->lock);
+	ended = take_turn(&turn);
+	pthread_mutex_lock(&idxd->lock);
+	wq_finish(idxd, turn.index, ended);
+	return true;
+}
+
+bool idxd_engine_step(struct idxd *idxd, uint32_t index)
+{
+	bool worked;
+
+	if (index >= idxd->config.num_engines)
+		return false;
+	pthread_mutex_lock(&idxd->lock);
+	worked = step_locked(idxd, &idxd->engines[index]);
+	pthread_mutex_unlock(&idxd->lock);
+	return worked;
+}
+
+void idxd_engine_run(struct idxd *idxd, uint32_t index)
+{
+	struct engine *engine;
+
+	if (index >= idxd->config.num_engines)
+		return;
+	engine = &idxd->engines[index];
+	pthread_mutex_lock(&idxd->lock);
+	while (!idxd->stopping) {
+		if (step_locked(idxd, engine))
+			continue;
+		engine->asleep = true;
+		while (engine->asleep && !idxd->stopping)
+			pthread_cond_wait(&engine->wake, &idxd->lock);
+		engine->asleep = false;
+	}
+	pthread_mutex_unlock(&idxd->lock);
+}
+
+void idxd_stop_engines(struct idxd *idxd)
+{
+	pthread_mutex_lock(&idxd->lock);
+	idxd->stopping = true;
+	for (uint32_t i = 0; i < idxd->config.num_engines; i++)
+		pthread_cond_signal(&idxd->engines[i].wake);
+	pthread_mutex_unlock(&idxd->lock);
+}

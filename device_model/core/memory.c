@@ -1,0 +1,267 @@
+/* memory.c - see memory.h. */
+#include "memory.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "idxd_internal.h"
+
+enum {
+	ACCESS_COST = 4096,  /* of a lease, for an access of any size: many small ones take their time too */
+	ORDERED_WRITE = 64,
+	WORD = 8,
+};
+
+/* ---- the lease ---- */
+
+void memory_enter(struct memory *memory, struct idxd *idxd, bool pasid_enable, uint32_t pasid, uint8_t *scratch)
+{
+	memory->idxd = idxd;
+	memory->pasid_enable = pasid_enable;
+	memory->pasid = pasid;
+	memory->scratch = scratch;
+	memory->entered = false;
+	memory->open = 0;
+	memory->lease = 0;
+}
+
+void memory_leave(struct memory *memory)
+{
+	const struct idxd_ports *ports = &memory->idxd->ports;
+
+	if (memory->entered)
+		ports->dma_leave(ports->ctx, &memory->space);
+	memory->entered = false;
+	memory->lease = 0;
+}
+
+/* Before each access. False: a fault. Where a view is open the lease is as good as used up: nothing is taken away. */
+static bool may_access(struct memory *memory)
+{
+	const struct idxd_ports *ports = &memory->idxd->ports;
+
+	if (memory->lease > 0 || memory->open > 0)
+		return memory->entered;
+	memory_leave(memory);
+	memory->entered = ports->dma_enter(ports->ctx, memory->pasid_enable, memory->pasid, &memory->space);
+	memory->lease = memory->entered ? MEMORY_LEASE : 0;
+	return memory->entered;
+}
+
+static void use_lease(struct memory *memory, size_t len)
+{
+	const size_t cost = len + ACCESS_COST;
+
+	memory->lease = memory->lease > cost ? memory->lease - cost : 0;
+}
+
+/* What can be accessed at once from iova, at most len bytes and the longest view. False: a fault. */
+static bool find(struct memory *memory, uint64_t iova, size_t len, bool write, struct dma_piece *piece)
+{
+	struct dma_space *space = &memory->space;
+
+	if (!may_access(memory))
+		return false;
+	if (!space->ops->find(space, iova, len < MEMORY_LEASE ? len : MEMORY_LEASE, write, piece))
+		return false;
+	use_lease(memory, piece->length);
+	return true;
+}
+
+/* A requester that did not answer may be on its way out: nothing more is asked before it has been entered again. */
+static enum dma_result ended(struct memory *memory, enum dma_result result)
+{
+	if (result == DMA_FAILED)
+		memory->lease = 0;
+	return result;
+}
+
+static enum dma_result read_apart(struct memory *memory, uint64_t iova, void *buf, size_t len, size_t *done)
+{
+	return ended(memory, memory->space.ops->read(&memory->space, iova, buf, len, done));
+}
+
+static enum dma_result write_apart(struct memory *memory, uint64_t iova, const void *buf, size_t len, size_t *done)
+{
+	return ended(memory, memory->space.ops->write(&memory->space, iova, buf, len, done));
+}
+
+/* ---- copies ---- */
+
+/* Where 2^64 is reached there is nothing more: a fault. */
+static bool is_beyond(uint64_t iova, size_t moved)
+{
+	return moved > UINT64_MAX - iova;
+}
+
+enum dma_result memory_read(struct memory *memory, uint64_t iova, void *buf, size_t len, size_t *done)
+{
+	enum dma_result result = DMA_OK;
+	size_t moved = 0;
+
+	while (moved < len && result == DMA_OK) {
+		uint8_t *to = (uint8_t *)buf + moved;
+		struct dma_piece piece;
+		size_t part = 0;
+
+		if (is_beyond(iova, moved) || !find(memory, iova + moved, len - moved, false, &piece)) {
+			result = DMA_FAULT;
+		} else if (piece.bytes) {
+			memcpy(to, piece.bytes, piece.length);
+			part = piece.length;
+		} else {
+			result = read_apart(memory, iova + moved, to, piece.length, &part);
+		}
+		moved += part;
+	}
+	if (done)
+		*done = moved;
+	return result;
+}
+
+static enum dma_result write_piece(struct memory *memory, uint64_t iova, const struct dma_piece *piece, const uint8_t *from,
+				   size_t *done)
+{
+	if (!piece->bytes)
+		return write_apart(memory, iova, from, piece->length, done);
+	memcpy(piece->bytes, from, piece->length);
+	*done = piece->length;
+	return DMA_OK;
+}
+
+static enum dma_result write_in_turn(struct memory *memory, uint64_t iova, const uint8_t *from, size_t len, size_t *done)
+{
+	enum dma_result result = DMA_OK;
+
+	*done = 0;
+	while (*done < len && result == DMA_OK) {
+		struct dma_piece piece;
+		size_t part = 0;
+
+		if (is_beyond(iova, *done) || !find(memory, iova + *done, len - *done, true, &piece))
+			return DMA_FAULT;
+		result = write_piece(memory, iova + *done, &piece, from + *done, &part);
+		*done += part;
+	}
+	return result;
+}
+
+static void store_words_backward(uint8_t *to, const uint8_t *from, size_t len)
+{
+	for (size_t at = len; at > 0; at -= WORD) {
+		uint64_t word;
+
+		memcpy(&word, from + at - WORD, WORD);
+		atomic_store_explicit((_Atomic uint64_t *)(void *)(to + at - WORD), word, memory_order_release);
+	}
+}
+
+/* What is moved by others is moved in two steps, for they promise nothing about the order in one. */
+static enum dma_result write_ordered(struct memory *memory, uint64_t iova, const uint8_t *from, size_t len, size_t *done)
+{
+	enum dma_result rest_result = DMA_OK, result;
+	struct dma_piece piece;
+	size_t rest = 0;
+
+	*done = 0;
+	if (!find(memory, iova, len, true, &piece))
+		return DMA_FAULT;
+	if (piece.length < WORD)
+		return write_in_turn(memory, iova, from, len, done);
+	if (piece.bytes && piece.length == len && (uintptr_t)piece.bytes % WORD == 0) {
+		store_words_backward(piece.bytes, from, len);
+		*done = len;
+		return DMA_OK;
+	}
+	memory->open++; /* the first word's place stays until it is written */
+	if (len > WORD)
+		rest_result = is_beyond(iova, WORD) ? DMA_FAULT
+						    : write_in_turn(memory, iova + WORD, from + WORD, len - WORD, &rest);
+	memory->open--;
+	if (rest_result != DMA_OK) { /* then nobody may take the first word for a sign that all is there */
+		*done = WORD + rest;
+		return rest_result;
+	}
+	piece.length = WORD;
+	result = write_piece(memory, iova, &piece, from, done);
+	*done = result == DMA_OK ? len : 0;
+	return result;
+}
+
+enum dma_result memory_write(struct memory *memory, uint64_t iova, const void *buf, size_t len, size_t *done)
+{
+	enum dma_result result;
+	size_t moved;
+
+	if (len > 0 && len <= ORDERED_WRITE && len % WORD == 0 && iova % WORD == 0)
+		result = write_ordered(memory, iova, buf, len, &moved);
+	else
+		result = write_in_turn(memory, iova, buf, len, &moved);
+	if (done)
+		*done = moved;
+	return result;
+}
+
+/* ---- views ---- */
+
+/* False: a fault. */
+static bool open_view(struct memory *memory, unsigned slot, uint64_t iova, size_t len, bool write, struct view *view)
+{
+	struct dma_piece piece;
+
+	if (!find(memory, iova, len, write, &piece))
+		return false;
+	*view = (struct view){
+		.bytes = piece.bytes,
+		.length = piece.length,
+		.iova = iova,
+		.slot = slot,
+		.in_place = piece.bytes != NULL,
+	};
+	if (!view->in_place) {
+		view->bytes = memory->scratch + (size_t)slot * MEMORY_CHUNK;
+		view->length = piece.length < MEMORY_CHUNK ? piece.length : MEMORY_CHUNK;
+	}
+	return true;
+}
+
+enum dma_result memory_view(struct memory *memory, unsigned slot, uint64_t iova, size_t len, struct view *view)
+{
+	enum dma_result result;
+	size_t done = 0;
+
+	if (!open_view(memory, slot, iova, len, false, view))
+		return DMA_FAULT;
+	if (!view->in_place) {
+		result = read_apart(memory, iova, view->bytes, view->length, &done);
+		if (result != DMA_OK && done == 0)
+			return result;
+		view->length = done; /* the fault, if there was one, is met when the next view begins there */
+	}
+	memory->open++;
+	return DMA_OK;
+}
+
+void memory_close(struct memory *memory, struct view *view)
+{
+	memory->open--;
+	view->bytes = NULL;
+}
+
+enum dma_result memory_target(struct memory *memory, unsigned slot, uint64_t iova, size_t len, struct view *view)
+{
+	if (!open_view(memory, slot, iova, len, true, view))
+		return DMA_FAULT;
+	memory->open++;
+	return DMA_OK;
+}
+
+enum dma_result memory_commit(struct memory *memory, struct view *view, size_t used, size_t *done)
+{
+	const uint8_t *bytes = view->bytes;
+
+	view->bytes = NULL;
+	memory->open--;
+	*done = view->in_place ? used : 0;
+	return view->in_place || used == 0 ? DMA_OK : memory_write(memory, view->iova, bytes, used, done);
+}

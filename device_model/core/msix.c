@@ -1,0 +1,302 @@
+/* msix.c - the life of an MSI-X table, the check of a handle, and the way of an interrupt out of it. */
+#include <stdlib.h>
+#include <time.h>
+
+#include "msix_internal.h"
+
+static void vector_reset(struct msix_vector *vector)
+{
+	vector->address = 0;
+	vector->data = 0;
+	vector->ctrl = MSIX_VCTRL_MASK;
+	vector->perm = 0;
+	vector->requested = false;
+	vector->pending = false;
+}
+
+static void init_vectors(struct msix *msix)
+{
+	const uint32_t *entries = msix->config.ims_entries;
+
+	for (uint32_t i = 0; i < msix->config.vectors; i++) {
+		msix->vectors[i].entry = entries ? entries[i] : UINT32_MAX;
+		vector_reset(&msix->vectors[i]);
+	}
+	msix->config.ims_entries = NULL; /* the caller's, not looked at again */
+}
+
+struct msix *msix_create(const struct msix_config *config, const struct interrupt_sink *sink, struct ledger *ledger)
+{
+	struct msix *msix;
+
+	if (config->vectors == 0 || config->vectors > MSIX_MAX_VECTORS)
+		return NULL;
+	msix = calloc(1, sizeof(*msix));
+	if (!msix)
+		return NULL;
+	msix->vectors = calloc(config->vectors, sizeof(*msix->vectors));
+	if (!msix->vectors || pthread_mutex_init(&msix->lock, NULL) != 0)
+		goto fail;
+	if (pthread_cond_init(&msix->sent, NULL) != 0) {
+		pthread_mutex_destroy(&msix->lock);
+		goto fail;
+	}
+	msix->sink = *sink;
+	msix->ledger = ledger;
+	msix->config = *config;
+	init_vectors(msix);
+	return msix;
+fail:
+	free(msix->vectors);
+	free(msix);
+	return NULL;
+}
+
+void msix_destroy(struct msix *msix)
+{
+	if (!msix)
+		return;
+	pthread_cond_destroy(&msix->sent);
+	pthread_mutex_destroy(&msix->lock);
+	free(msix->vectors);
+	free(msix);
+}
+
+uint32_t msix_num_vectors(const struct msix *msix)
+{
+	return msix->config.vectors;
+}
+
+#ifdef VDSA_PLANTED_FAULTS
+void msix_plant_fault(struct msix *msix, enum planted_fault fault)
+{
+	pthread_mutex_lock(&msix->lock);
+	msix->planted = fault;
+	pthread_mutex_unlock(&msix->lock);
+}
+#endif
+
+/* index: MSIX_MAX_VECTORS or more if the descriptor names no vector. */
+static void note(const struct msix *msix, uint8_t kind, uint32_t index, const struct witness *witness, uint8_t reason,
+		 uint8_t more_flags, uint64_t detail)
+{
+	const bool known = index < msix->config.vectors;
+	const struct ledger_record record = {
+		.cause = witness->cause,
+		.detail = detail,
+		.requester = witness->requester,
+		.target = msix->config.target,
+		.pasid = witness->pasid,
+		.entry = known ? msix->vectors[index].entry : UINT32_MAX,
+		.handle = witness->handle,
+		.vector = known ? (uint16_t)index : 0,
+		.wq = witness->wq,
+		.kind = kind,
+		.reason = reason,
+		.opcode = witness->opcode,
+		.flags = (uint8_t)(witness->flags | more_flags),
+	};
+
+	ledger_write(msix->ledger, &record);
+}
+
+static uint64_t ns_since(uint64_t start_ns)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - start_ns;
+}
+
+/* ---- sending; lock held ---- */
+
+static bool function_may_send(const struct msix *msix)
+{
+	return msix->enabled && !msix->function_mask && msix->bus_master;
+}
+
+static bool may_send(const struct msix *msix, const struct msix_vector *vector)
+{
+	if (msix->config.elsewhere)
+		return true;
+	return function_may_send(msix) && (!(vector->ctrl & MSIX_VCTRL_MASK) || FAULT(msix->planted, FAULT_MASK_IGNORED));
+}
+
+/* Gives the lock up while the sink has the message, so that a mask can wait for it. Address and data are of one moment. */
+static void send_unlocking(struct msix *msix, uint32_t index, const struct witness *witness)
+{
+	struct msix_vector *vector = &msix->vectors[index];
+	const struct interrupt_message message = {
+		.address = vector->address,
+		.data = vector->data,
+		.entry = index,
+		.msix = true,
+		.witness = *witness,
+	};
+	const uint8_t masked = vector->ctrl & MSIX_VCTRL_MASK && !msix->config.elsewhere ? LEDGER_F_MASKED : 0;
+
+	vector->sending++;
+	pthread_mutex_unlock(&msix->lock);
+	/* Noted before it leaves: who has seen an interrupt is never ahead of the ledger. */
+	if (msix->config.fired)
+		note(msix, msix->config.fired, index, witness, 0, masked,
+		     witness->accepted_ns ? ns_since(witness->accepted_ns) : 0);
+	msix->sink.message(msix->sink.ctx, &message);
+	pthread_mutex_lock(&msix->lock);
+	if (--vector->sending == 0)
+		pthread_cond_broadcast(&msix->sent);
+}
+
+void msix_flush_vector(struct msix *msix, uint32_t index)
+{
+	struct msix_vector *vector = &msix->vectors[index];
+
+	if (vector->pending && may_send(msix, vector)) {
+		const struct witness witness = vector->pending_witness;
+
+		vector->pending = false;
+		send_unlocking(msix, index, &witness);
+	}
+}
+
+void msix_wait_sent(struct msix *msix, const struct msix_vector *vector)
+{
+	while (vector->sending > 0)
+		pthread_cond_wait(&msix->sent, &msix->lock);
+}
+
+static void wait_all_sent(struct msix *msix)
+{
+	for (uint32_t i = 0; i < msix->config.vectors; i++)
+		msix_wait_sent(msix, &msix->vectors[i]);
+}
+
+/* After a change of the function's state. */
+static void settle(struct msix *msix)
+{
+	if (!function_may_send(msix))
+		wait_all_sent(msix);
+	for (uint32_t i = 0; i < msix->config.vectors; i++)
+		msix_flush_vector(msix, i);
+}
+
+void msix_set_capability(struct msix *msix, bool enabled, bool function_mask)
+{
+	pthread_mutex_lock(&msix->lock);
+	msix->enabled = enabled;
+	msix->function_mask = function_mask;
+	settle(msix);
+	pthread_mutex_unlock(&msix->lock);
+}
+
+void msix_set_bus_master(struct msix *msix, bool on)
+{
+	pthread_mutex_lock(&msix->lock);
+	msix->bus_master = on;
+	settle(msix);
+	pthread_mutex_unlock(&msix->lock);
+}
+
+/* ---- the check (5.4) ---- */
+
+static enum refusal judge(const struct msix *msix, const struct witness *witness, bool pasid_enable)
+{
+	const struct msix_vector *vector;
+	bool vector_enable;
+
+	if (witness->handle >= msix->config.vectors)
+		return REFUSAL_OUT_OF_RANGE;
+	vector = &msix->vectors[witness->handle];
+	vector_enable = vector->perm & MSIXPERM_PASID_EN;
+	if (msix->config.handles && !vector->requested && !FAULT(msix->planted, FAULT_HANDLE_STATE_IGNORED))
+		return REFUSAL_NOT_REQUESTED;
+	if (vector_enable != pasid_enable && !FAULT(msix->planted, FAULT_PASID_ENABLE_IGNORED))
+		return REFUSAL_PASID_ENABLE;
+	if (vector_enable && MSIXPERM_PASID(vector->perm) != witness->pasid &&
+	    !FAULT(msix->planted, FAULT_PASID_CHECK_SKIPPED))
+		return REFUSAL_PASID;
+	return REFUSAL_NONE;
+}
+
+/* The time it waits masked is not the device's latency: no accepted_ns. */
+static void remember_pending(struct msix_vector *vector, const struct witness *witness)
+{
+	vector->pending = true;
+	vector->pending_witness = *witness;
+	vector->pending_witness.accepted_ns = 0;
+}
+
+enum refusal msix_check(struct msix *msix, const struct witness *witness, bool pasid_enable)
+{
+	enum refusal refusal;
+
+	pthread_mutex_lock(&msix->lock);
+	refusal = judge(msix, witness, pasid_enable);
+	if (refusal != REFUSAL_NONE && witness->handle < msix->config.vectors &&
+	    FAULT(msix->planted, FAULT_PENDING_ON_REFUSAL))
+		remember_pending(&msix->vectors[witness->handle], witness);
+	pthread_mutex_unlock(&msix->lock);
+	note(msix, refusal == REFUSAL_NONE ? LEDGER_GRANTED : LEDGER_REFUSED, witness->handle, witness, (uint8_t)refusal, 0, 0);
+	return refusal;
+}
+
+/* ---- interrupts ---- */
+
+static void deliver(struct msix *msix, uint32_t index, const struct witness *witness)
+{
+	struct msix_vector *vector = &msix->vectors[index];
+
+	if (may_send(msix, vector)) {
+		send_unlocking(msix, index, witness);
+	} else {
+		remember_pending(vector, witness);
+		note(msix, msix->config.pended, index, witness, 0, vector->ctrl & MSIX_VCTRL_MASK ? LEDGER_F_MASKED : 0, 0);
+	}
+}
+
+void msix_raise(struct msix *msix, uint32_t index, const struct witness *witness)
+{
+	if (index >= msix->config.vectors)
+		return;
+	pthread_mutex_lock(&msix->lock);
+	if (msix->vectors[index].perm & MSIXPERM_IGNORE)
+		note(msix, LEDGER_IGNORED, index, witness, 0, 0, 0);
+	else
+		deliver(msix, index, witness);
+	pthread_mutex_unlock(&msix->lock);
+}
+
+void msix_signal(struct msix *msix, uint32_t index, const struct witness *witness)
+{
+	if (index >= msix->config.vectors)
+		return;
+	pthread_mutex_lock(&msix->lock);
+	deliver(msix, index, witness);
+	pthread_mutex_unlock(&msix->lock);
+}
+
+/* ---- resets ---- */
+
+void msix_reset_permissions(struct msix *msix)
+{
+	pthread_mutex_lock(&msix->lock);
+	for (uint32_t i = 0; i < msix->config.vectors; i++) {
+		msix->vectors[i].perm = 0;
+		msix->vectors[i].requested = false;
+		msix->vectors[i].pending = false;
+	}
+	wait_all_sent(msix);
+	pthread_mutex_unlock(&msix->lock);
+}
+
+void msix_reset(struct msix *msix)
+{
+	pthread_mutex_lock(&msix->lock);
+	msix->enabled = false;
+	msix->function_mask = false;
+	msix->bus_master = false;
+	for (uint32_t i = 0; i < msix->config.vectors; i++)
+		vector_reset(&msix->vectors[i]);
+	wait_all_sent(msix);
+	pthread_mutex_unlock(&msix->lock);
+}

@@ -1,0 +1,57 @@
+/*
+ * turn.h - what an engine does while it has a work queue to itself: one descriptor, or members of a batch (DSA specification
+ * 3.8, 5.4, 8.1 - 8.3). No lock is held.
+ */
+#ifndef VDSA_CORE_TURN_H
+#define VDSA_CORE_TURN_H
+
+#include "idxd_internal.h"
+#include "memory.h"
+
+/* A turn ends with the member that reaches one of these, so that a batch holds up the other queues for no longer. */
+enum { TURN_MEMBERS = BATCH_PART, TURN_BYTES = 1 << 18, TURN_RECORDS = 2 * TURN_MEMBERS };
+
+struct turn {
+	struct idxd *idxd;
+	struct wq *wq;
+	uint32_t index; /* of the work queue */
+	struct wq_terms terms;
+	uint8_t *scratch;
+	struct memory memory;
+	bool inside; /* between memory_enter and memory_leave */
+	uint64_t bytes;
+	/* Records of the ledger that nobody can have seen a consequence of yet: written together. */
+	unsigned num_records;
+	struct ledger_record records[TURN_RECORDS];
+};
+
+/* engine.c */
+struct memory *turn_memory(struct turn *turn);
+/* Before anything leaves the device but DMA: the ledger knows what led to it, and no memory of the requester is held. */
+void turn_leave(struct turn *turn);
+void turn_note(struct turn *turn, const struct request *request, uint8_t kind, uint8_t status);
+
+/* execute.c */
+void request_parse(const struct turn *turn, const uint8_t raw[PORTAL_DESC], uint64_t cause, struct request *request);
+/* Record address and interrupt handle. False: it has ended, with *status; STATUS_NONE: abandoned. */
+bool admit(struct turn *turn, const struct request *request, uint8_t *status);
+/* Nothing: the place of a planted fault, a handle that is checked only after the operation. */
+bool admit_late(struct turn *turn, const struct request *request);
+/* STATUS_NONE: nothing is wrong with it. */
+uint8_t validate(const struct request *request, struct outcome *outcome);
+/* A descriptor that is no Batch, from beginning to end. The status that it came to; STATUS_NONE: abandoned. */
+uint8_t execute(struct turn *turn, const struct request *request);
+
+/* batch.c: a Batch descriptor, begun or continued. False: it has more to do, or was abandoned. */
+bool batch_run(struct turn *turn);
+
+/* completion.c: record, error report, interrupt. Returns the status that it came to; STATUS_NONE: abandoned, nothing is written. */
+uint8_t complete(struct turn *turn, const struct request *request, const struct outcome *outcome);
+/* The record's address is misaligned: nothing but a report of the error. */
+void discard(struct turn *turn, const struct request *request);
+
+/* interrupt.c: which table the portal stands for (3.7), and its check of the handle. */
+bool interrupt_allowed(struct turn *turn, const struct request *request);
+void interrupt_raise(struct turn *turn, const struct request *request);
+
+#endif
