@@ -51,24 +51,45 @@ static int on_signal(void *ctx, unsigned vector)
 	return 0;
 }
 
-static enum dma_result on_dma_read(void *ctx, uint64_t iova, void *buf, size_t len, size_t *done)
+/* Memory that can only be moved by read and write, so that both can be counted here. */
+static bool on_find(struct dma_space *space, uint64_t iova, unsigned right, struct dma_range *range)
 {
-	(void)ctx;
+	(void)space;
+	*range = (struct dma_range){ .first = RAM, .last = RAM + RAM_SIZE - 1, .rights = right };
+	return iova >= RAM && iova < RAM + RAM_SIZE;
+}
+
+static enum dma_result on_dma_read(struct dma_space *space, uint64_t iova, void *buf, size_t len, size_t *done)
+{
+	(void)space;
 	(void)iova;
 	memset(buf, 0, len);
 	*done = len;
 	return DMA_OK;
 }
 
-static enum dma_result on_dma_write(void *ctx, uint64_t iova, const void *buf, size_t len, size_t *done)
+static enum dma_result on_dma_write(struct dma_space *space, uint64_t iova, const void *buf, size_t len, size_t *done)
 {
-	struct guest *guest = ctx;
+	struct guest *guest = space->ctx;
 
 	CHECK(iova >= RAM && len <= RAM_SIZE && iova - RAM <= RAM_SIZE - len);
 	memcpy(guest->memory + (iova - RAM), buf, len);
 	atomic_fetch_add(&guest->dma, len);
 	*done = len;
 	return DMA_OK;
+}
+
+static void on_leave(struct dma_space *space)
+{
+	(void)space;
+}
+
+static void on_enter(void *ctx, struct dma_space *space)
+{
+	static const struct dma_space_ops ops = { .find = on_find, .read = on_dma_read, .write = on_dma_write, .leave = on_leave };
+
+	space->ops = &ops;
+	space->ctx = ctx;
 }
 
 /* ---- the guest ---- */
