@@ -30,6 +30,9 @@ struct vdev_config {
     uint64_t gencap, wqcap, grpcap, engcap, opcap, cmdcap;
     uint32_t wq_size, wq_mode, wq_limits;
 };
+struct vdev_own_config { uint32_t id, vmm_owns_msix, run_engines; struct idxd_config device; };
+struct vlint_range { uint64_t offset, size; };
+struct vlint_bar0 { uint32_t count; struct vlint_range ranges[8]; };
 struct vdev_stats { uint64_t interrupts, interrupts_lost, descriptors, partial_stores, resets; };
 struct vfu_server_options { const char *socket_path; uint32_t dma_timeout_ms; };
 struct vfu_server_stats {
@@ -70,7 +73,10 @@ void iommu_count(struct iommu *iommu, uint32_t *remap_entries, uint32_t *pasids)
 
 struct vdev *vdev_create(struct platform *platform, const struct vdev_config *config,
                          const struct vdev_vector *vectors, int *error);
+struct vdev *vdev_create_own(struct platform *platform, const struct vdev_own_config *config, int *error);
+bool vdev_engine_step(struct vdev *vdev);
 void vdev_destroy(struct vdev *vdev);
+const char *vdev_lint(const uint8_t *config, uint64_t bar0_size, uint64_t bar2_size, const struct vlint_bar0 *bar0);
 const struct iommu_target *vdev_target(struct vdev *vdev);
 void vdev_close_portal(struct vdev *vdev);
 void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats);
@@ -89,6 +95,7 @@ SOURCE = """
 #include "platform/platform.h"
 #include "transport/server.h"
 #include "vdev/vdev.h"
+#include "vdev/vlint.h"
 """
 
 
@@ -100,16 +107,23 @@ def c_sources(suffix: str = ".c") -> list[Path]:
 SHIPPED = "device_model._core"
 
 
-def make_ffi(module: str = SHIPPED, *, planted: bool = False, flags: Sequence[str] = ()) -> cffi.FFI:
+def make_ffi(
+    module: str = SHIPPED,
+    *,
+    planted: bool = False,
+    flags: Sequence[str] = (),
+    more_cdef: str = "",
+    more_source: str = "",
+) -> cffi.FFI:
     """The builder of `module`. planted: with places for planted faults (never part of a package).
 
-    flags: more of them, for compiler and linker.
+    flags: more of them, for compiler and linker. more_cdef, more_source: what a test's own build declares and adds.
     """
     ffi = cffi.FFI()
-    ffi.cdef(CDEF + (PLANTED_CDEF if planted else ""))
+    ffi.cdef(CDEF + (PLANTED_CDEF if planted else "") + more_cdef)
     ffi.set_source(
         module,
-        SOURCE,
+        SOURCE + more_source,
         sources=[str(path.relative_to(HERE.parent)) if module == SHIPPED else str(path) for path in c_sources()],
         include_dirs=[str(HERE)],
         depends=[str(path) for path in c_sources(".h")],

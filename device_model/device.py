@@ -85,6 +85,15 @@ class VdevConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnVdevConfig:
+    """A virtual device that is a device of its own: its sizes, without an IMS and with num_msix vectors."""
+
+    id: int
+    device: DeviceConfig
+    vmm_owns_msix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ServerStats:
     """Counters of a virtual device's socket (transport/server.h)."""
 
@@ -120,6 +129,10 @@ def shipped_core() -> ModuleType:
         ) from error
 
 
+def _fields(config: DeviceConfig) -> dict[str, int]:
+    return {name: getattr(config, name) for name in DeviceConfig.__slots__}
+
+
 class _Closed:
     """Stands for the library once the virtual device has been freed."""
 
@@ -149,10 +162,8 @@ class Device:
         self.config = config or DeviceConfig()
         self._core: Any = core or shipped_core()
         self._ffi, self._lib = self._core.ffi, self._core.lib
-        c_config = self._ffi.new(
-            "struct idxd_config *",
-            {name: getattr(self.config, name) for name in DeviceConfig.__slots__},
-        )
+        self.run_engine = run_engine
+        c_config = self._ffi.new("struct idxd_config *", _fields(self.config))
         self._platform = self._lib.platform_create(c_config, ledger_capacity, run_engine)
         if not self._platform:
             raise DeviceError(f"the device could not be made: no memory, or a size out of range in {self.config}")
@@ -280,8 +291,8 @@ class Device:
 
     # ---- virtual devices ----
 
-    def create_vdev(self, config: VdevConfig) -> Vdev:
-        """A virtual device over a work queue and IMS entries of this one. DeviceError: a value is out of range."""
+    def create_vdev(self, config: VdevConfig | OwnVdevConfig) -> Vdev:
+        """A virtual device, over a work queue and IMS entries of this one or of its own. DeviceError: a value is out of range."""
         if not self._platform:
             raise DeviceError("a virtual device needs a device that is open")
         vdev = Vdev(self, self._core, self._platform, config)
@@ -316,32 +327,36 @@ class Device:
 class Vdev:
     """A virtual device, and the socket that serves it. Made by Device.create_vdev()."""
 
-    def __init__(self, device: Device, core: ModuleType, platform: object, config: VdevConfig) -> None:
+    def __init__(
+        self, device: Device, core: ModuleType, platform: object, config: VdevConfig | OwnVdevConfig
+    ) -> None:
         self.config = config
         self._device = device
         core_any: Any = core
         self._ffi, self._lib = core_any.ffi, core_any.lib
         self._server: Any = None
-        vectors = self._ffi.new("struct vdev_vector[]", [{"entry": e, "handle": h} for e, h in config.vectors] or 1)
-        names = (
-            "id",
-            "wq",
-            "gencap",
-            "wqcap",
-            "grpcap",
-            "engcap",
-            "opcap",
-            "cmdcap",
-            "wq_size",
-            "wq_mode",
-            "wq_limits",
-        )
-        values = {name: getattr(config, name) for name in names}
-        values |= {"num_vectors": 1 + len(config.vectors), "vmm_owns_msix": config.vmm_owns_msix}
         error = self._ffi.new("int *")
-        self._vdev = self._lib.vdev_create(platform, self._ffi.new("struct vdev_config *", values), vectors, error)
+        if isinstance(config, OwnVdevConfig):
+            self._vdev = self._make_own(platform, config, error)
+        else:
+            self._vdev = self._make_shared(platform, config, error)
         if not self._vdev:
             raise DeviceError(f"virtual device {config.id}: {os.strerror(-error[0])} in {config}")
+
+    def _make_shared(self, platform: object, config: VdevConfig, error: Any) -> Any:
+        vectors = self._ffi.new("struct vdev_vector[]", [{"entry": e, "handle": h} for e, h in config.vectors] or 1)
+        values = {name: getattr(config, name) for name in VdevConfig.__slots__ if name != "vectors"}
+        values |= {"num_vectors": 1 + len(config.vectors)}
+        return self._lib.vdev_create(platform, self._ffi.new("struct vdev_config *", values), vectors, error)
+
+    def _make_own(self, platform: object, config: OwnVdevConfig, error: Any) -> Any:
+        values: dict[str, Any] = {"id": config.id, "device": _fields(config.device)}
+        values |= {"vmm_owns_msix": config.vmm_owns_msix, "run_engines": self._device.run_engine}
+        return self._lib.vdev_create_own(platform, self._ffi.new("struct vdev_own_config *", values), error)
+
+    def step(self) -> bool:
+        """Processes one descriptor of a device of its own; False if there was none. Only with run_engine=False."""
+        return bool(self._lib.vdev_engine_step(self._vdev))
 
     @property
     def target(self) -> Any:

@@ -22,7 +22,10 @@ class Arena:
     async def run(self, fault: Fault | None, scenarios: Sequence[Scenario]) -> ControlRun:
         """Plants `fault` (None: nothing) and runs `scenarios` until something that counts is found."""
         session = self._session
-        run = await run_control(fault, scenarios, self._members, self._core, session.folder.path, session.options.seed)
+        options = session.options
+        run = await run_control(
+            fault, scenarios, self._members, self._core, session.folder.path, options.seed, options.mdev_type
+        )
         if fault is not None:
             session.controls[fault.id] = run
         return run

@@ -17,6 +17,7 @@ from guest_tests.member import Member
 from guest_tests.planted import Fault, Finding
 from guest_tests.rig import NotArrived, Rig
 from host_ctl.host import Host
+from host_ctl.options import DEFAULT_TYPE
 from host_ctl.results import promise
 from host_ctl.verdict import Evidence, Outcome, find_leaks, judge
 
@@ -51,6 +52,7 @@ async def run_control(
     core: ModuleType,
     folder: Path,
     seed: int,
+    mdev_type: str = DEFAULT_TYPE,
 ) -> ControlRun:
     """Runs `scenarios` on fresh mdevs in the guests that run already, with `fault` planted (None: without any).
 
@@ -67,7 +69,7 @@ async def run_control(
             fault.plant(host)
             host.device.plant_fault(fault.core_fault)
         fresh = [Member(m.index, m.guest, m.link, plugged=m.plugged + 1000) for m in members[:GUESTS]]
-        rig = Rig(host, fresh, folder, vectors=VECTORS, seed=seed)
+        rig = Rig(host, fresh, folder, vectors=VECTORS, seed=seed, mdev_type=mdev_type)
         if fault is not None:
             rig.patience_s = PATIENCE_S
         findings = await _look(rig, fault, scenarios)

@@ -36,8 +36,8 @@ class Member:
 
     @property
     def vectors(self) -> range:
-        """MSI-X vectors that are backed by the IMS."""
-        return range(1, len(self.device.interrupts) + 1)
+        """MSI-X vectors that completion interrupts can be sent to: all but vector 0."""
+        return range(1, self.device.vectors + 1)
 
     def problem(self) -> str | None:
         """What has happened to the guest: dead or crashed, and where. None: it lives."""

@@ -84,6 +84,7 @@ def _options(session: Session) -> Options:
         qemu_origin=session.qemu.origin,
         only=options.only,
         controls=options.controls,
+        mdev_type=options.mdev_type,
     )
 
 

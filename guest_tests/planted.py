@@ -22,7 +22,8 @@ from device_model.device import Vdev, VdevConfig
 from host_ctl.errors import HostError
 from host_ctl.host import Host
 from host_ctl.irq_domain import ArrayDomain, ImsInterrupt
-from host_ctl.mdev import MdevType, describe
+from host_ctl.mdev import describe
+from host_ctl.mdev_type import MdevType
 from host_ctl.remapping import RemapEntry, RemappingTable
 
 MODULE = "_vdsa_planted"

@@ -31,6 +31,10 @@ PLAIN = RunOptions(guests=4, vectors=3, seed=1, accelerator="tcg")
 """What a plain pytest run uses."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "shared: a scenario about what mdevs share; left out if they share nothing")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Faults are planted when the scenarios have been run: they share the guests, and end the mdevs of the rig."""
     items.sort(key=lambda item: "negative_controls" in item.path.parts)
@@ -92,6 +96,7 @@ async def whole_rig(session: Session, members: list[Member]) -> AsyncIterator[Ri
     rig = Rig(
         host, members[: options.guests], session.folder.path,
         vectors=options.vectors, seed=options.seed, eventfd=options.delivery == "eventfd",
+        mdev_type=options.mdev_type,
     )  # fmt: skip
     background = asyncio.all_tasks()
     try:

@@ -17,6 +17,7 @@ from guest_tests.descriptors import Opcode, Status, descriptor, firing_noop
 from guest_tests.member import SLOT, Member
 from guest_tests.record import Record
 from host_ctl.host import Host
+from host_ctl.options import DEFAULT_TYPE
 from host_ctl.pasid import PasidAllocator
 
 PORTAL = 0x1000
@@ -63,12 +64,14 @@ class Rig:
     """
 
     def __init__(
-        self, host: Host, members: Sequence[Member], folder: Path, *, vectors: int, seed: int, eventfd: bool = False
-    ) -> None:
+        self, host: Host, members: Sequence[Member], folder: Path, *, vectors: int, seed: int, eventfd: bool = False,
+        mdev_type: str = DEFAULT_TYPE,
+    ) -> None:  # fmt: skip
         self.host = host
         self.members = list(members)
         self.folder = folder
         self.vectors = vectors
+        self.mdev_type = mdev_type
         self.random = random.Random(seed)
         self.timings = Timings()
         self.record = Record(self.members, host, folder)
@@ -81,7 +84,7 @@ class Rig:
     async def plug(self, member: Member) -> None:
         """Creates an mdev, hotplugs it into the running guest, and has the guest bring it up and take one interrupt."""
         mdev = await asyncio.to_thread(
-            self.host.create, "dsa-1dwq-v1", self.vectors, self.folder, eventfd=self._eventfd
+            self.host.create, self.mdev_type, self.vectors, self.folder, eventfd=self._eventfd
         )
         self.record.created(mdev, member)
         member.mdev = mdev

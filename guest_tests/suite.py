@@ -107,10 +107,20 @@ class Watcher:
         session = self._session
         only = session.options.only
         chosen = [item for item in items if not only or _is_control(item) or any(word in item.name for word in only)]
+        if session.options.shares_nothing:
+            chosen = self._without_shared(chosen)
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
         session.planned = [item.name for item in chosen if not _is_control(item)]
         session.planned_controls = [f for item in chosen if (f := self._fault(item.name)) is not None]
+
+    def _without_shared(self, items: Sequence[pytest.Item]) -> list[pytest.Item]:
+        kept = [item for item in items if item.get_closest_marker("shared") is None]
+        self._session.progress.note(
+            f"{len(items) - len(kept)} scenarios about what mdevs share are left out: "
+            f"an mdev of type {self._session.options.mdev_type} shares nothing"
+        )
+        return kept
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._session.progress.started(_name(nodeid))

@@ -63,6 +63,11 @@ def _own_event(record: LedgerRecord) -> bool:
     )
 
 
+def _place(record: LedgerRecord) -> int | tuple[int, int]:
+    """Where an interrupt is pending: an IMS entry, or of a device of its own the (mdev, vector)."""
+    return record.entry if record.entry != NO_ENTRY else (record.requester, record.vector)
+
+
 @dataclass(slots=True)
 class Cause:
     """One descriptor, as far as the ledger has told: mdev ids, `seen` is a bit set of 1 << Kind."""
@@ -113,8 +118,8 @@ class LedgerAccount:
         self._refused: Counter[int] = Counter()
         self._open: dict[int, Cause] = {}
         self._folded: OrderedDict[int, Cause] = OrderedDict()
-        self._pending: dict[int, tuple[int, int]] = {}  # entry -> (cause, requester) that set Pending
-        self._loose: dict[int, int] = {}  # entry -> requester, sent on unmask with no cause in the record
+        self._pending: dict[int | tuple[int, int], tuple[int, int]] = {}  # _place -> (cause, requester) that set Pending
+        self._loose: dict[int | tuple[int, int], int] = {}  # _place -> requester, sent on unmask with no cause in the record
         self._vm_pending: dict[tuple[int, int], set[int]] = {}  # (target, vector) -> requesters
         self._pended: set[tuple[int, int]] = set()  # (entry, requester)
         self._seen_owners: dict[int, set[int]] = {}
@@ -270,7 +275,8 @@ class LedgerAccount:
             self._violate(Rule.REFUSED_EXECUTED, record)
 
     def _on_granted(self, record: LedgerRecord, cause: Cause | None) -> None:
-        if self._owner_now and self._owner_now.get(record.entry) != record.requester:
+        shared = record.entry != NO_ENTRY
+        if shared and self._owner_now and self._owner_now.get(record.entry) != record.requester:
             self._violate(Rule.GRANTED_ELSEWHERE, record)
         if cause is not None and cause.saw(Kind.REFUSED):
             self._violate(Rule.DECIDED_TWICE, record)
@@ -285,10 +291,10 @@ class LedgerAccount:
     def _on_fired(self, record: LedgerRecord, cause: Cause | None) -> None:
         if record.flags & _F_MASKED:
             self._violate(Rule.FIRED_MASKED, record)
-        pending = self._pending.pop(record.entry, None)
+        pending = self._pending.pop(_place(record), None)
         if cause is None:
             if pending is not None:
-                self._loose[record.entry] = pending[1]
+                self._loose[_place(record)] = pending[1]
             elif record.entry != NO_ENTRY:
                 self._violate_if_complete(Rule.FIRED_UNGRANTED, record)
         elif not cause.saw(Kind.GRANTED, Kind.REFUSED) and (pending is None or pending[0] != record.cause):
@@ -298,8 +304,9 @@ class LedgerAccount:
 
     def _on_pended(self, record: LedgerRecord, cause: Cause | None) -> None:
         requester = cause.requester if cause is not None else record.requester
-        self._pending[record.entry] = (record.cause, requester)
-        self._pended.add((record.entry, requester))
+        self._pending[_place(record)] = (record.cause, requester)
+        if record.entry != NO_ENTRY:
+            self._pended.add((record.entry, requester))
         if cause is not None and not cause.saw(Kind.GRANTED, Kind.REFUSED):
             self._violate_if_complete(Rule.FIRED_UNGRANTED, record)
 
@@ -332,10 +339,10 @@ class LedgerAccount:
         """Who fired an interrupt whose record names no descriptor: what was pending, or the virtual device itself."""
         if waiting:
             return next((mdev for mdev in sorted(waiting) if mdev != record.target), record.target)
-        if record.entry in self._loose:
-            return self._loose.pop(record.entry)
         if _own_event(record):
             return record.target
+        if _place(record) in self._loose:
+            return self._loose.pop(_place(record))
         self._violate_if_complete(Rule.UNEXPLAINED_INJECTION, record)
         return record.requester
 

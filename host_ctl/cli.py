@@ -20,6 +20,7 @@ from host_ctl.errors import HostError
 from host_ctl.options import (
     MAX_GUESTS,
     MAX_VECTORS,
+    RUN_TYPES,
     Accelerator,
     Delivery,
     OptionsError,
@@ -30,6 +31,7 @@ from host_ctl.report import write_html, write_reports
 from host_ctl.report.summary import print_summary
 from host_ctl.results import CTRL_C, RunResult, check, decode
 from host_ctl.run_folder import RunLock
+from host_ctl.types_list import types_as_json, types_as_text
 from host_ctl.unfinished import unfinished_result, utc_now
 from host_ctl.version import version
 
@@ -54,9 +56,12 @@ examples:
 
 exit status:
   0 ISOLATED    1 LEAKED    2 wrong usage    3 NOT PROVEN    130 ended by Ctrl-C (the report has what was reached)"""
+_TYPES_ABOUT = """\
+The mdev types: what each is, how many instances a host with a device of the usual size can have, and what each does not do."""
 _EXAMPLES = """\
 examples:
   vdsa run                                       judge a run with 8 guests
+  vdsa types                                     which devices a guest can be given
   vdsa report show build/report/report.json      show its results again
   vdsa report html report.json -o report.html    make the HTML report from them
 
@@ -77,6 +82,11 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _add_run_options(run)
     run.set_defaults(handler=_run)
+    types = commands.add_parser(
+        "types", help="list the mdev types", description=_TYPES_ABOUT, formatter_class=formatter, parents=[common]
+    )
+    types.add_argument("--json", action="store_true", help="as JSON")
+    types.set_defaults(handler=_types)
     report = commands.add_parser("report", help="show the results of an earlier run", description="Results again.")
     forms = report.add_subparsers(title="forms", metavar="FORM", required=True)
     show = forms.add_parser("show", help="print the summary of a report.json", parents=[common])
@@ -102,6 +112,10 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         help="only scenarios with PATTERN in their name; may be repeated; such a run is NOT PROVEN",
     )  # fmt: skip
     what.add_argument("--no-controls", action="store_true", help="plant no faults; such a run is NOT PROVEN")
+    what.add_argument(
+        "--type", default=default.mdev_type, choices=RUN_TYPES,
+        help="mdev type of the guests' devices; `vdsa types` tells about them (%(default)s)",
+    )  # fmt: skip
     how = run.add_argument_group("how to run it")
     how.add_argument(
         "--delivery", choices=get_args(Delivery), default=default.delivery,
@@ -149,7 +163,7 @@ def _run(arguments: argparse.Namespace) -> int:
     options = RunOptions(
         guests=arguments.guests, vectors=arguments.vectors, seed=_seed(arguments.seed),
         delivery=arguments.delivery, accelerator=arguments.accel, report=arguments.report,
-        only=tuple(arguments.only), controls=not arguments.no_controls,
+        only=tuple(arguments.only), controls=not arguments.no_controls, mdev_type=arguments.type,
     )  # fmt: skip
     suite = load_suite()
     mode: Mode = "quiet" if arguments.quiet else "plain" if arguments.plain else "auto"
@@ -226,6 +240,11 @@ def load_suite() -> Suite:
 def _seed(given: int | None) -> int:
     """A new seed is short enough to be typed."""
     return secrets.randbits(32) if given is None else given
+
+
+def _types(arguments: argparse.Namespace) -> int:
+    print(types_as_json() if arguments.json else types_as_text())
+    return 0
 
 
 def _read(path: Path) -> RunResult:

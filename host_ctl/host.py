@@ -11,11 +11,17 @@ from types import ModuleType
 
 from device_model.device import LEDGER_CAPACITY, Device, DeviceConfig
 from device_model.ledger import LedgerRecord
+from host_ctl.errors import HostError
 from host_ctl.irq_domain import ArrayDomain
-from host_ctl.mdev import TYPES, Mdev, MdevType, Parts, UnknownType, check_vectors, describe
+from host_ctl.mdev import Mdev, Parts, describe
+from host_ctl.mdev_type import MAX_OWN_DEVICES, MdevType, find_type
 from host_ctl.pasid import PasidAllocator
 from host_ctl.physical import PhysicalDevice
 from host_ctl.remapping import RemappingTable
+
+
+class OwnDevicesExhausted(HostError):  # noqa: N818
+    """No further mdev that is a device of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +73,29 @@ class Host:
 
     def type(self, name: str) -> MdevType:
         """The mdev type of that name. UnknownType: there is none."""
-        if name not in TYPES:
-            raise UnknownType(f"no mdev type {name!r}; there are: {', '.join(sorted(TYPES))}")
-        return TYPES[name]
+        return find_type(name)
 
-    def available_instances(self, name: str, vectors: int = 1) -> int:
-        """How many more mdevs of this type with that many vectors can be created."""
-        self.type(name)
-        check_vectors(vectors)
+    def available_instances(self, name: str, vectors: int | None = None) -> int:
+        """How many more mdevs of this type with that many vectors (None: as few as it can have) can be created."""
+        mdev_type = self.type(name)
+        vectors = mdev_type.vectors[0] if vectors is None else vectors
+        mdev_type.check_vectors(vectors)
+        if mdev_type.own is not None:
+            return MAX_OWN_DEVICES - self.own_devices
         chip = self.parts.chip
         return min(chip.num_wqs - chip.wqs_in_use, (chip.num_ims - self.parts.domain.in_use) // vectors)
+
+    @property
+    def own_devices(self) -> int:
+        """Mdevs that are devices of their own."""
+        return sum(mdev.type.own is not None for mdev in self.mdevs.values())
 
     def create(self, type_name: str, vectors: int, folder: Path, *, eventfd: bool = False) -> Mdev:
         """An mdev served on a fresh socket in `folder`. Raises a HostError or DeviceError and leaves nothing behind."""
         mdev_type = self.type(type_name)
         with self._lock:
+            if mdev_type.own is not None and self.own_devices == MAX_OWN_DEVICES:
+                raise OwnDevicesExhausted(f"a host has at most {MAX_OWN_DEVICES} devices of their own: destroy an mdev first")
             mdev_id = next(self._ids)
             mdev = Mdev(self.parts, mdev_type, mdev_id, vectors, folder / f"m{mdev_id}", eventfd=eventfd)
             self.mdevs[mdev_id] = mdev

@@ -1,78 +1,26 @@
-"""Mediated devices: what an mdev type offers, and how one is composed from the parts of the physical device.
+"""Mediated devices: how one is composed, from parts of the physical device or as a device of its own.
 
-An mdev of type `dsa-1dwq-v1` has one dedicated work queue, vector 0 emulated by the host, and vectors 1 to n with one IMS entry
-each. Its guest gets interrupt handles by Request Interrupt Handle and sees a configuration that it cannot change.
+An mdev over a work queue has vector 0 emulated by the host, and vectors 1 to n with one IMS entry each; its guest gets interrupt
+handles by Request Interrupt Handle. An mdev that is a device of its own needs no part of the shared one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device_model.device import Vdev, VdevConfig
-from host_ctl.errors import HostError
 from host_ctl.irq_domain import ArrayDomain, ImsInterrupt, Subdevice, VectorBlock
+from host_ctl.mdev_type import MdevType
 from host_ctl.pasid import PasidAllocator
 from host_ctl.physical import PhysicalDevice
 from host_ctl.remapping import RemapEntry, RemappingTable
 
-MAX_VECTORS = 255
-"""IMS-backed vectors of one mdev: its MSI-X table has 256 entries, and vector 0 is emulated."""
-
-
-class UnknownType(HostError):  # noqa: N818
-    """No mdev type of that name."""
-
-
-@dataclass(frozen=True, slots=True)
-class MdevType:
-    """An mdev type, by the attributes that mdev management knows."""
-
-    name: str
-    description: str
-    device_api: str = "vfio-user"
-    max_xfer_log2: int = 21
-    max_batch_log2: int = 5
-
-    def config(
-        self, mdev_id: int, wq: int, wq_size: int, interrupts: Sequence[ImsInterrupt], *, eventfd: bool
-    ) -> VdevConfig:
-        """What the guest sees. GENCAP: overlapping copy, cache control, commands; no IMS, configuration not supported."""
-        limits = self.max_xfer_log2 | self.max_batch_log2 << 5
-        return VdevConfig(
-            id=mdev_id,
-            wq=wq,
-            vectors=tuple((interrupt.entry, interrupt.handle) for interrupt in interrupts),
-            gencap=0x16 | self.max_xfer_log2 << 16 | self.max_batch_log2 << 21,
-            wqcap=1 << 49 | 1 << 16 | wq_size,
-            grpcap=1,
-            engcap=1,
-            opcap=0x1_003F_03F9,
-            cmdcap=0x7FE | 1 << 13 | 1 << 14,
-            wq_size=wq_size,
-            wq_mode=1 | 1 << 4,
-            wq_limits=limits,
-            vmm_owns_msix=eventfd,
-        )
-
-
-TYPES = {
-    mdev_type.name: mdev_type
-    for mdev_type in (
-        MdevType(
-            "dsa-1dwq-v1",
-            "one dedicated work queue, interrupt handles mandatory, configuration read-only to the guest",
-        ),
-    )
-}
-
-
-def check_vectors(vectors: int) -> None:
-    """HostError: no mdev has that many IMS-backed vectors."""
-    if not 1 <= vectors <= MAX_VECTORS:
-        raise HostError(f"an mdev has 1 to {MAX_VECTORS} IMS-backed vectors, not {vectors}")
+NOT_SHARED = -1
+"""PASID and work queue of an mdev that is a device of its own."""
+_OPCAP = 0x40
 
 
 @dataclass(slots=True)
@@ -99,28 +47,46 @@ class Mdev:
     def __init__(
         self, parts: Parts, mdev_type: MdevType, mdev_id: int, vectors: int, socket: Path, *, eventfd: bool
     ) -> None:
-        """`vectors`: IMS-backed ones, 1 to 255. Raises what the parts raise; then nothing is left of it."""
-        check_vectors(vectors)
+        """`vectors`: those besides vector 0. Raises what the parts raise; then nothing is left of it."""
+        mdev_type.check_vectors(vectors)
         self.id = mdev_id
         self.type = mdev_type
         self.socket = socket
         self.subdevice = Subdevice(f"mdev {mdev_id}")
+        self.vectors = vectors
+        self.pasid = self.wq = NOT_SHARED
+        self.interrupts: list[ImsInterrupt] = []
         self._parts = parts
+        self._eventfd = eventfd
         with ExitStack() as undo:
-            self._compose(undo, vectors, eventfd)
+            if mdev_type.own is None:
+                self._compose(undo)
+            else:
+                self._make_own(undo)
+            self._serve(undo)
             self._undo = undo.pop_all()
 
-    def _compose(self, undo: ExitStack, vectors: int, eventfd: bool) -> None:
+    def _make_own(self, undo: ExitStack) -> None:
+        config = self.type.own_config(self.id, eventfd=self._eventfd)
+        self.vdev: Vdev = self._parts.chip.device.create_vdev(config)
+        undo.callback(self.vdev.close)
+
+    def _serve(self, undo: ExitStack) -> None:
+        self.vdev.serve(self.socket)
+        undo.callback(self.vdev.stop_serving)
+        undo.callback(self.vdev.close_portal)
+
+    def _compose(self, undo: ExitStack) -> None:
         parts = self._parts
         self.pasid = self.subdevice.owner_id = parts.pasids.allocate()
         undo.callback(parts.pasids.free, self.pasid)
         self.wq = parts.chip.allocate_wq()
         undo.callback(parts.chip.free_wq, self.wq)
-        block = parts.domain.allocate_block(self.subdevice, vectors)
+        block = parts.domain.allocate_block(self.subdevice, self.vectors)
         undo.callback(parts.domain.free_block, block)
-        self.interrupts = [block.parcel() for _ in range(vectors)]
-        config = parts.describe(self.type, self.id, self.wq, parts.chip.wq_size, self.interrupts, eventfd)
-        self.vdev: Vdev = parts.chip.device.create_vdev(config)
+        self.interrupts = [block.parcel() for _ in range(self.vectors)]
+        config = parts.describe(self.type, self.id, self.wq, parts.chip.wq_size, self.interrupts, self._eventfd)
+        self.vdev = parts.chip.device.create_vdev(replace(config, opcap=parts.chip.device.read(_OPCAP, 8)))
         undo.callback(self.vdev.close)
         parts.chip.device.pasid_set(self.pasid, self.vdev)
         undo.callback(parts.chip.device.pasid_clear, self.pasid)
@@ -129,9 +95,6 @@ class Mdev:
         parts.chip.program_wq(
             self.wq, self.pasid, max_xfer_log2=self.type.max_xfer_log2, max_batch_log2=self.type.max_batch_log2
         )
-        self.vdev.serve(self.socket)
-        undo.callback(self.vdev.stop_serving)
-        undo.callback(self.vdev.close_portal)
 
     def _route(self, undo: ExitStack, block: VectorBlock) -> None:
         """Remapping first, then the entry: a message that leaves the device always has somewhere to go."""
@@ -143,7 +106,9 @@ class Mdev:
 
     @property
     def handles(self) -> list[int]:
-        """Interrupt handles of vectors 1 and up, as the host gave them."""
+        """Interrupt handles of vectors 1 and up: as the host gave them, or of a device of its own the vectors' numbers."""
+        if self.type.own is not None:
+            return list(range(1, self.vectors + 1))
         return [interrupt.handle for interrupt in self.interrupts]
 
     def disarm(self) -> None:

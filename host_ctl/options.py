@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from host_ctl.errors import HostError
+from host_ctl.mdev_type import TYPES
 
 Delivery = Literal["message", "eventfd"]
 Accelerator = Literal["auto", "tcg", "kvm"]
+
+DEFAULT_TYPE = "dsa-1dwq-v1"
+RUN_TYPES = ("dsa-1dwq-v1", "dsa-1dwq-cfg-v1", "dsa-pf-v1")
+"""Types that a run can give to its guests. The scenarios copy memory, which an IAA does not."""
 
 MIN_GUESTS = 2
 """One guest alone has nobody to reach."""
@@ -45,6 +50,7 @@ class RunOptions:
     report: Path = Path("build/report")
     only: tuple[str, ...] = ()
     controls: bool = True
+    mdev_type: str = DEFAULT_TYPE
 
     def __post_init__(self) -> None:
         problems = (
@@ -53,10 +59,30 @@ class RunOptions:
             *_in_range("--seed", self.seed, 0, MAX_SEED),
             *_one_of("--delivery", self.delivery, get_args(Delivery)),
             *_one_of("--accel", self.accelerator, get_args(Accelerator)),
+            *_one_of("--type", self.mdev_type, RUN_TYPES),
+            *self._type_problems(),
             *(() if all(self.only) else ("--only needs a part of a scenario's name, not an empty word",)),
         )
         if problems:
             raise OptionsError(problems)
+
+    @property
+    def shares_nothing(self) -> bool:
+        """The guests get devices of their own: scenarios about what mdevs share are left out."""
+        return self.mdev_type in TYPES and TYPES[self.mdev_type].own is not None
+
+    def _type_problems(self) -> tuple[str, ...]:
+        if not self.shares_nothing:
+            return ()
+        vectors = TYPES[self.mdev_type].vectors
+        return (
+            *_in_range(f"--type {self.mdev_type} with --vectors", self.vectors, vectors[0], vectors[-1]),
+            *(
+                (f"--type {self.mdev_type} needs --no-controls: faults are planted in what mdevs share, and it shares nothing",)
+                if self.controls
+                else ()
+            ),
+        )
 
     @property
     def partial(self) -> str | None:
@@ -66,12 +92,16 @@ class RunOptions:
             left_out.append(f"only scenarios named like {', '.join(self.only)} were run")
         if not self.controls:
             left_out.append("no faults were planted")
+        if self.shares_nothing:
+            left_out.append(f"{self.mdev_type} shares nothing, so scenarios about what mdevs share were left out")
         return "; ".join(left_out) or None
 
     def command(self) -> tuple[str, ...]:
         """The command line that repeats this run."""
         words = ["vdsa", "run", "--guests", str(self.guests), "--vectors", str(self.vectors), "--seed", str(self.seed)]
         words += ["--delivery", self.delivery, "--accel", self.accelerator]
+        if self.mdev_type != DEFAULT_TYPE:
+            words += ["--type", self.mdev_type]
         for pattern in self.only:
             words += ["--only", pattern]
         return (*words, *(() if self.controls else ("--no-controls",)))

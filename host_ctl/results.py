@@ -49,6 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     qemu_origin: Annotated[str, _about("where this QEMU came from")]
     only: Annotated[tuple[str, ...], _about("patterns that scenarios were chosen by; empty: all of them")] = ()
     controls: Annotated[bool, _about("whether faults were planted")] = True
+    mdev_type: Annotated[Text, _about("mdev type of the guests' devices")] = "dsa-1dwq-v1"
 
 
 class Guest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -78,6 +78,11 @@ void idxd_destroy(struct idxd *idxd)
 	free_parts(idxd);
 }
 
+void idxd_number_from(struct idxd *idxd, uint64_t first)
+{
+	atomic_store(&idxd->last_cause, first - 1);
+}
+
 struct ims *idxd_ims(struct idxd *idxd)
 {
 	return idxd->ims;

@@ -62,6 +62,12 @@ struct idxd *idxd_create(const struct idxd_config *config, const struct idxd_por
 /* No engine may be running. */
 void idxd_destroy(struct idxd *idxd);
 
+/*
+ * Its descriptors are numbered from `first` on in the ledger (cause), not from 1: where several devices share a ledger. Before
+ * anything is submitted.
+ */
+void idxd_number_from(struct idxd *idxd, uint64_t first);
+
 /* NULL: num_ims 0. */
 struct ims *idxd_ims(struct idxd *idxd);
 uint32_t idxd_num_wqs(const struct idxd *idxd);
@@ -107,6 +113,12 @@ void idxd_flr(struct idxd *idxd);
 
 /* A whole 64-byte store to a portal of work queue `wq`. requester is for the ledger only. */
 void idxd_submit(struct idxd *idxd, uint32_t wq, enum portal portal, const uint8_t desc[64], uint32_t requester);
+
+/*
+ * At most `limit` descriptors are in the queue, 0: as many as its WQCFG says. Reset WQ ends it. For a virtual device whose guest
+ * has configured less than the host has given it.
+ */
+void idxd_wq_set_limit(struct idxd *idxd, uint32_t wq, uint32_t limit);
 
 /* ---- work queue commands (9.2.12), as used by the CMD register and by virtual devices ---- */
 

@@ -41,6 +41,7 @@ struct wq {
 	uint64_t round;
 	struct work *ring;          /* a slice of the device's storage, given when the device is enabled */
 	uint32_t size, head, count;
+	uint32_t limit;             /* 0, or less than the size: see idxd_wq_set_limit() */
 	struct wq_waiter *waiters;  /* newest first */
 	bool telling;               /* a thread is telling a waiter that its command has ended */
 };

@@ -109,8 +109,10 @@ enum command_error idxd_wq_start(struct idxd *idxd, uint32_t index, enum wq_comm
 		wq->state = WQ_DRAINING;
 	if (command != WQ_DRAIN && command != WQ_DISABLE)
 		drop_all(idxd, index);
-	if (command == WQ_RESET)
+	if (command == WQ_RESET) {
 		wqcfg_reset(idxd, index);
+		wq->limit = 0;
+	}
 	waiter->next = wq->waiters;
 	wq->waiters = waiter;
 	tell_ready(idxd, wq);

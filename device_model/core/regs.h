@@ -98,6 +98,7 @@ enum command_error {
 	CMDERR_WQ_SIZE = 0x22,
 	CMDERR_WQ_PRIORITY = 0x23,
 	CMDERR_WQ_MODE = 0x24,
+	CMDERR_WQ_BOF = 0x25,
 	CMDERR_WQ_PASID = 0x26,
 	CMDERR_WQ_BATCH = 0x27,
 	CMDERR_WQ_XFER = 0x28,
@@ -131,6 +132,7 @@ enum { GRPFLAGS_WRITABLE = 0x3F }; /* TC-A and TC-B; no read buffer controls, no
 enum { WQCFG_STRIDE = 32, WQCFG_WIDE_STRIDE = 64, WQCFG_DWORDS = 16 };
 enum { WQCFG_SIZE = 0, WQCFG_THRESHOLD = 1, WQCFG_MODE = 2, WQCFG_LIMITS = 3, WQCFG_STATE = 6, WQCFG_OPCFG = 8 };
 #define WQCFG_MODE_DEDICATED (1u << 0)
+#define WQCFG_MODE_BOF (1u << 1)
 #define WQCFG_MODE_WRITABLE 0x3FFFFFF1u /* block on fault, ATS Disable and PRS Disable have no capability here */
 #define WQCFG_MODE_PRIORITY_FIELD 0xF0u
 #define WQCFG_MODE_PRIORITY(dword) (((dword) >> 4) & 0xFu)

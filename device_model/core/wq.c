@@ -45,6 +45,15 @@ enum command_error idxd_wq_enable(struct idxd *idxd, uint32_t index)
 	return error;
 }
 
+void idxd_wq_set_limit(struct idxd *idxd, uint32_t index, uint32_t limit)
+{
+	if (index >= idxd->config.num_wqs)
+		return;
+	pthread_mutex_lock(&idxd->lock);
+	idxd->wqs[index].limit = limit;
+	pthread_mutex_unlock(&idxd->lock);
+}
+
 uint32_t idxd_num_wqs(const struct idxd *idxd)
 {
 	return idxd->config.num_wqs;
@@ -103,7 +112,7 @@ static enum drop_reason enqueue(struct idxd *idxd, uint32_t index, struct work *
 		return DROP_WQ_DISABLED;
 	if (work->portal == PORTAL_IMS && !idxd->ims) /* no such portal (9.3) */
 		return DROP_WQ_DISABLED;
-	if (wq->count == wq->size)
+	if (wq->count >= wq->size || (wq->limit && wq->count >= wq->limit))
 		return DROP_WQ_FULL;
 	work->cause = atomic_fetch_add(&idxd->last_cause, 1) + 1;
 	work->accepted_ns = now_ns();

@@ -18,7 +18,8 @@ from device_model.device import LEDGER_CAPACITY, Device, DeviceConfig, shipped_c
 from device_model.ledger import Kind, LedgerRecord
 from device_model.vfio_user_client import VfioUserClient
 from host_ctl.irq_domain import ArrayDomain, ImsInterrupt
-from host_ctl.mdev import TYPES, Mdev, Parts, describe
+from host_ctl.mdev import Mdev, Parts, describe
+from host_ctl.mdev_type import TYPES
 from host_ctl.pasid import PasidAllocator
 from host_ctl.physical import PhysicalDevice
 from host_ctl.remapping import RemappingTable
@@ -160,6 +161,7 @@ class GuestView:
         self.client = VfioUserClient.connect(self.mdev.socket, timeout=60)
         self.memory = self.client.dma_map(RAM, RAM_SIZE).memory
         self.client.region_read(CONFIG, 0, 4096)  # as QEMU does at first; from then on it shows all capabilities
+        self.msix_table = self.read(MSIX_CONTROL + 2, 4, CONFIG)
 
     def disconnect(self) -> None:
         """The VM goes; returns when the device has noticed."""
@@ -202,12 +204,12 @@ class GuestView:
 
     def set_vector(self, vector: int, *, masked: bool = False) -> None:
         """Message of a vector: its number is the data, the address names the guest."""
-        base = MSIX_TABLE + 16 * vector
+        base = self.msix_table + 16 * vector
         self.write(base, self.message_address, 8)
         self.write(base + 8, vector | masked << 32, 8)
 
     def mask_vector(self, vector: int, masked: bool) -> None:
-        self.write(MSIX_TABLE + 16 * vector + 12, int(masked))
+        self.write(self.msix_table + 16 * vector + 12, int(masked))
 
     def msix_control(self, *, enable: bool = True, function_mask: bool = False) -> None:
         self.write(MSIX_CONTROL, enable << 15 | function_mask << 14, 2, CONFIG)
@@ -311,14 +313,14 @@ class Machine:
         self.guests: list[GuestView] = []
         self._ids = 0
 
-    def create(self, vectors: int = 2) -> Mdev:
+    def create(self, vectors: int = 2, mdev_type: str = "dsa-1dwq-v1") -> Mdev:
         self._ids += 1
         socket = self.folder / f"m{self._ids}"
-        return Mdev(self.parts, TYPES["dsa-1dwq-v1"], self._ids, vectors, socket, eventfd=False)
+        return Mdev(self.parts, TYPES[mdev_type], self._ids, vectors, socket, eventfd=False)
 
-    def plug(self, vectors: int = 2) -> GuestView:
+    def plug(self, vectors: int = 2, mdev_type: str = "dsa-1dwq-v1") -> GuestView:
         """An mdev and a guest for it, not started."""
-        guest = GuestView(self, self.create(vectors))
+        guest = GuestView(self, self.create(vectors, mdev_type))
         self.guests.append(guest)
         return guest
 
@@ -330,9 +332,9 @@ class Machine:
         guest.mdev.close()
 
     def step_all(self) -> int:
-        """Has the engine do all that is queued; the number of descriptors."""
+        """Has the engines do all that is queued; the number of descriptors."""
         steps = 0
-        while self.device.step():
+        while self.device.step() or any(guest.mdev.vdev.step() for guest in self.guests if guest.mdev.type.own):
             steps += 1
         return steps
 

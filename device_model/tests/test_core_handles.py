@@ -84,7 +84,7 @@ def test_own_handle_never_requested_is_refused(machine: Machine) -> None:
 
 
 def test_released_handle_is_refused_until_requested_again(machine: Machine, attacker: GuestView) -> None:
-    attacker.command(Cmd.RELEASE_HANDLE, attacker.handle)
+    attacker.command(Cmd.RELEASE_HANDLE, 1)
 
     refused = attacker.status(firing(RECORDS, attacker.handle))
     reasons = refusals(machine)
@@ -97,7 +97,7 @@ def test_released_handle_is_refused_until_requested_again(machine: Machine, atta
 
 def test_handle_released_while_the_descriptor_is_queued_is_refused(machine: Machine, attacker: GuestView) -> None:
     attacker.submit(firing(RECORDS, attacker.handle))
-    attacker.command(Cmd.RELEASE_HANDLE, attacker.handle)
+    attacker.command(Cmd.RELEASE_HANDLE, 1)
 
     machine.step_all()
 
@@ -167,7 +167,7 @@ def test_entry_given_to_another_vm_is_refused_to_the_one_before(machine: Machine
 def test_released_handle_of_a_victim_is_refused_as_not_requested(
     machine: Machine, attacker: GuestView, victim: GuestView
 ) -> None:
-    victim.command(Cmd.RELEASE_HANDLE, victim.handle)
+    victim.command(Cmd.RELEASE_HANDLE, 1)
 
     assert attacker.status(firing(RECORDS, victim.handle)) == BAD_HANDLE
     assert refusals(machine) == [Refusal.NOT_REQUESTED]

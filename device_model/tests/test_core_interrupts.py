@@ -267,7 +267,7 @@ def test_release_clears_pending(guest: GuestView) -> None:
     guest.entry.mask()
     fire(guest)
     before = guest.ims_control() & IMS_PENDING
-    guest.command(Cmd.RELEASE_HANDLE, guest.handle)
+    guest.command(Cmd.RELEASE_HANDLE, 1)
     guest.entry.unmask()
 
     assert before

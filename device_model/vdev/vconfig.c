@@ -39,16 +39,17 @@ static uint16_t get16(const struct vdev *vdev, unsigned offset)
 }
 
 /* Writable address bits of BAR registers 0 - 5: BAR0 and BAR2 are 64 bits wide. */
-uint32_t vconfig_bar_mask(unsigned bar)
+static uint32_t bar_mask(const struct vdev *vdev, unsigned bar)
 {
 	switch (bar) {
 	case 0:
-		return ~(uint32_t)(VDEV_BAR0_SIZE - 1);
-	case 2:
-		return ~(uint32_t)(VDEV_BAR2_SIZE - 1);
+		return (uint32_t)~(vdev->shape.bar0_size - 1);
 	case 1:
+		return (uint32_t)(~(vdev->shape.bar0_size - 1) >> 32);
+	case 2:
+		return (uint32_t)~(vdev->shape.bar2_size - 1);
 	case 3:
-		return UINT32_MAX;
+		return (uint32_t)(~(vdev->shape.bar2_size - 1) >> 32);
 	default:
 		return 0;
 	}
@@ -59,7 +60,7 @@ void vconfig_init(struct vdev *vdev)
 	const uint32_t bar_type = 0xC; /* 64 bits, prefetchable */
 
 	put16(vdev, 0x00, 0x8086);
-	put16(vdev, 0x02, 0x0B25);
+	put16(vdev, 0x02, vdev->shape.device_id);
 	put16(vdev, PCI_STATUS, PCI_STATUS_CAP_LIST);
 	put32(vdev, 0x08, 0x08800000); /* class 08 80 00, revision 0 */
 	put32(vdev, PCI_BAR0, bar_type);
@@ -71,9 +72,9 @@ void vconfig_init(struct vdev *vdev)
 	put16(vdev, PCIE_CAP + 2, 0x0092);
 	put32(vdev, PCIE_CAP + 4, 0x10008022);
 	put16(vdev, VDEV_MSIX_CAP, 0x11);
-	put16(vdev, MSIX_CTRL, (uint16_t)(vdev->config.num_vectors - 1));
-	put32(vdev, VDEV_MSIX_CAP + 4, VTABLE_MSIX);
-	put32(vdev, VDEV_MSIX_CAP + 8, VTABLE_PBA);
+	put16(vdev, MSIX_CTRL, (uint16_t)(vdev->shape.num_vectors - 1));
+	put32(vdev, VDEV_MSIX_CAP + 4, vdev->shape.msix_table);
+	put32(vdev, VDEV_MSIX_CAP + 8, vdev->shape.msix_pba);
 }
 
 void vconfig_reset(struct vdev *vdev)
@@ -83,18 +84,16 @@ void vconfig_reset(struct vdev *vdev)
 		put32(vdev, PCI_BAR0 + 4 * bar, bar % 2 ? 0 : 0xC);
 	vdev->pci[PCI_INTERRUPT_LINE] = 0;
 	put16(vdev, PCIE_DEVCTL, 0);
-	put16(vdev, MSIX_CTRL, (uint16_t)(vdev->config.num_vectors - 1));
-	vdev->msix_enabled = false;
-	vdev->msix_function_mask = false;
+	put16(vdev, MSIX_CTRL, (uint16_t)(vdev->shape.num_vectors - 1));
 	vdev->bus_master = false;
 }
 
-static uint8_t writable_bits(uint64_t offset)
+static uint8_t writable_bits(const struct vdev *vdev, uint64_t offset)
 {
 	if (offset >= PCI_BAR0 && offset < PCI_BAR0 + 24) {
 		const unsigned bar = (unsigned)(offset - PCI_BAR0) / 4;
 
-		return (uint8_t)(vconfig_bar_mask(bar) >> (offset % 4 * 8));
+		return (uint8_t)(bar_mask(vdev, bar) >> (offset % 4 * 8));
 	}
 	switch (offset) {
 	case PCI_COMMAND:
@@ -129,34 +128,28 @@ int vconfig_read(struct vdev *vdev, uint64_t offset, uint8_t *buf, uint32_t coun
 	return 0;
 }
 
-/* What the written bits mean from now on. Lock held; given up while DMA ends and while pending interrupts are sent. */
-static void apply(struct vdev *vdev)
-{
-	const uint16_t msix = get16(vdev, MSIX_CTRL);
-
-	vdev->bus_master = get16(vdev, PCI_COMMAND) & PCI_COMMAND_MASTER;
-	vdev->msix_enabled = msix & MSIX_CTRL_ENABLE;
-	vdev->msix_function_mask = msix & MSIX_CTRL_FUNCTION_MASK;
-	vmemory_update(vdev);
-	vmsix_quiesce(vdev);
-	vmsix_flush(vdev);
-}
-
+/* The lock is given up while DMA that may not go on ends. */
 int vconfig_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32_t count)
 {
 	bool reset = false;
+	uint16_t msix;
+	bool bus_master;
 
 	if (!inside(offset, count))
 		return -EINVAL;
 	pthread_mutex_lock(&vdev->lock);
 	for (uint32_t i = 0; i < count; i++) {
-		const uint8_t mask = writable_bits(offset + i);
+		const uint8_t mask = writable_bits(vdev, offset + i);
 
 		vdev->pci[offset + i] = (uint8_t)((vdev->pci[offset + i] & ~mask) | (buf[i] & mask));
 		reset = reset || (offset + i == PCIE_DEVCTL + 1 && (buf[i] & PCIE_DEVCTL_FLR >> 8));
 	}
-	apply(vdev);
+	msix = get16(vdev, MSIX_CTRL);
+	bus_master = get16(vdev, PCI_COMMAND) & PCI_COMMAND_MASTER;
+	vdev->bus_master = bus_master;
+	vmemory_update(vdev);
 	pthread_mutex_unlock(&vdev->lock);
+	vdev->inside->function(vdev->it, msix & MSIX_CTRL_ENABLE, msix & MSIX_CTRL_FUNCTION_MASK, bus_master);
 	if (reset)
 		vdev_reset(vdev);
 	return 0;

@@ -1,4 +1,4 @@
-/* vdev.c - the life of a virtual device, the way into its VM, and which region an access belongs to. */
+/* vdev.c - the PCI function around a virtual device: its life, and which region an access belongs to. */
 #include "vdev.h"
 
 #include <errno.h>
@@ -6,138 +6,86 @@
 #include <string.h>
 
 #include "vdev_internal.h"
-
-/* ---- the VM behind the connection ---- */
-
-int vdev_attach(struct vdev *vdev, const struct vdev_vm *vm)
-{
-	int result = -EBUSY;
-
-	vportal_reset(vdev); /* pieces of a client that has gone are never joined to those of this one */
-
-	pthread_mutex_lock(&vdev->lock);
-	if (!vdev->attached)
-		vmemory_update(vdev); /* another thread may still be waiting for those inside the VM before */
-	if (!vdev->attached) {
-		vdev->vm = *vm;
-		vdev->attached = true;
-		vmemory_update(vdev);
-		result = 0;
-	}
-	pthread_mutex_unlock(&vdev->lock);
-	return result;
-}
-
-void vdev_detach(struct vdev *vdev)
-{
-	pthread_mutex_lock(&vdev->lock);
-	vdev->attached = false;
-	vmemory_update(vdev);
-	while (vdev->inside > 0)
-		pthread_cond_wait(&vdev->changed, &vdev->lock);
-	pthread_mutex_unlock(&vdev->lock);
-}
-
-static void on_interrupt(void *ctx, unsigned vector, const struct witness *witness)
-{
-	vmsix_interrupt(ctx, vector, witness);
-}
-
-static void on_error(void *ctx, const uint64_t swerror[4])
-{
-	vregs_error(ctx, swerror);
-}
+#include "vlint.h"
 
 /* ---- life ---- */
 
-static bool config_ok(struct platform *platform, const struct vdev_config *config, const struct vdev_vector *vectors)
-{
-	const uint32_t entries = ims_num_entries(idxd_ims(platform_idxd(platform)));
-
-	if (config->id == 0 || config->num_vectors < 1 || config->num_vectors > VDEV_MAX_VECTORS ||
-	    config->wq >= idxd_num_wqs(platform_idxd(platform)))
-		return false;
-	for (uint32_t i = 0; i + 1 < config->num_vectors; i++)
-		if (vectors[i].entry >= entries || vectors[i].handle > 0xFFFF)
-			return false;
-	return true;
-}
-
-static void init_vectors(struct vdev *vdev, const struct vdev_vector *vectors)
-{
-	vdev->vectors[0].entry = UINT32_MAX;
-	for (uint32_t i = 1; i < vdev->config.num_vectors; i++) {
-		vdev->vectors[i].entry = vectors[i - 1].entry;
-		vdev->vectors[i].handle = vectors[i - 1].handle;
-	}
-}
-
-static struct vdev *make(const struct vdev_config *config)
+struct vdev *vdev_make(struct platform *platform, uint32_t id, bool vmm_owns_msix, uint32_t num_wqs)
 {
 	struct vdev *vdev = calloc(1, sizeof(*vdev));
 
 	if (!vdev)
 		return NULL;
-	vdev->vectors = calloc(config->num_vectors, sizeof(*vdev->vectors));
-	if (!vdev->vectors || pthread_mutex_init(&vdev->lock, NULL) != 0)
+	vdev->gathers = calloc((size_t)num_wqs * GATHER_PAGES * GATHER_SLOTS, sizeof(*vdev->gathers));
+	if (!vdev->gathers || pthread_mutex_init(&vdev->lock, NULL) != 0)
 		goto fail;
 	if (pthread_cond_init(&vdev->changed, NULL) != 0) {
 		pthread_mutex_destroy(&vdev->lock);
 		goto fail;
 	}
+	vdev->platform = platform;
+	vdev->id = id;
+	vdev->vmm_owns_msix = vmm_owns_msix;
+	vdev->num_wqs = num_wqs;
+	atomic_init(&vdev->portal_open, true);
 	return vdev;
 fail:
-	free(vdev->vectors);
+	free(vdev->gathers);
 	free(vdev);
 	return NULL;
 }
 
-struct vdev *vdev_create(struct platform *platform, const struct vdev_config *config, const struct vdev_vector *vectors,
-			 int *error)
+static void on_interrupt(void *ctx, unsigned vector, const struct witness *witness)
 {
-	struct vdev *vdev;
+	struct vdev *vdev = ctx;
 
-	*error = -EINVAL;
-	if (!config_ok(platform, config, vectors))
-		return NULL;
-	*error = -ENOMEM;
-	vdev = make(config);
-	if (!vdev)
-		return NULL;
-	vdev->platform = platform;
-	vdev->config = *config;
+	vdev->inside->interrupt(vdev->it, vector, witness);
+}
+
+int vdev_fill(struct vdev *vdev, const struct shape *shape, const struct inside *inside, void *it)
+{
+	struct vlint_bar0 bar0;
+
+	vdev->shape = *shape;
+	vdev->inside = inside;
+	vdev->it = it;
 	vdev->target = (struct iommu_target){
 		.ctx = vdev,
-		.id = config->id,
+		.id = vdev->id,
 		.interrupt = on_interrupt,
 		.dma_enter = vmemory_enter,
 		.dma_leave = vmemory_leave,
 	};
-	vdev->owner = (struct wq_owner){ .ctx = vdev, .error = on_error };
-	atomic_init(&vdev->portal_open, true);
-	init_vectors(vdev, vectors);
 	vconfig_init(vdev);
-	vmsix_reset(vdev);
-	vregs_reset(vdev);
-	platform_set_wq_owner(platform, config->wq, &vdev->owner);
-	*error = 0;
-	return vdev;
+	vconfig_reset(vdev);
+	vlint_read_tables(inside->read, it, shape->num_vectors, &bar0);
+	return vdev_lint(vdev->pci, shape->bar0_size, shape->bar2_size, &bar0) ? -ENOTSUP : 0;
+}
+
+void vdev_free(struct vdev *vdev)
+{
+	pthread_cond_destroy(&vdev->changed);
+	pthread_mutex_destroy(&vdev->lock);
+	free(vdev->gathers);
+	free(vdev);
 }
 
 void vdev_destroy(struct vdev *vdev)
 {
 	if (!vdev)
 		return;
-	platform_set_wq_owner(vdev->platform, vdev->config.wq, NULL);
-	pthread_cond_destroy(&vdev->changed);
-	pthread_mutex_destroy(&vdev->lock);
-	free(vdev->vectors);
-	free(vdev);
+	vdev->inside->destroy(vdev->it);
+	vdev_free(vdev);
 }
 
 const struct iommu_target *vdev_target(struct vdev *vdev)
 {
-	return &vdev->target;
+	return vdev->inside->interrupt ? &vdev->target : NULL;
+}
+
+bool vdev_engine_step(struct vdev *vdev)
+{
+	return vdev->inside->step && vdev->inside->step(vdev->it);
 }
 
 void vdev_close_portal(struct vdev *vdev)
@@ -155,20 +103,13 @@ void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats)
 void vdev_reset(struct vdev *vdev)
 {
 	/* First the source of interrupts and DMA, then what they would have gone to. */
-	idxd_wq_command(platform_idxd(vdev->platform), vdev->config.wq, WQ_STOP);
-	vcommand_retire_entries(vdev);
+	vdev->inside->reset(vdev->it);
 	pthread_mutex_lock(&vdev->lock);
-	while (vdev->cmdstatus & CMDSTATUS_ACTIVE) /* a command that WQ_STOP has just ended */
-		pthread_cond_wait(&vdev->changed, &vdev->lock);
-	for (uint32_t i = 1; i < vdev->config.num_vectors; i++)
-		vdev->vectors[i].handle_live = false;
-	vmsix_quiesce(vdev);
 	vconfig_reset(vdev);
 	vmemory_update(vdev);
-	vmsix_reset(vdev);
-	vregs_reset(vdev);
 	vdev->stats.resets++;
 	pthread_mutex_unlock(&vdev->lock);
+	vdev->inside->function(vdev->it, false, false, false);
 	vportal_reset(vdev);
 }
 
@@ -176,12 +117,11 @@ void vdev_reset(struct vdev *vdev)
 
 uint64_t vdev_region_size(const struct vdev *vdev, unsigned region)
 {
-	(void)vdev;
 	switch (region) {
 	case VDEV_REGION_BAR0:
-		return VDEV_BAR0_SIZE;
+		return vdev->shape.bar0_size;
 	case VDEV_REGION_BAR2:
-		return VDEV_BAR2_SIZE;
+		return vdev->shape.bar2_size;
 	case VDEV_REGION_CONFIG:
 		return VDEV_CONFIG_SIZE;
 	default:
@@ -206,7 +146,7 @@ int vdev_region_read(struct vdev *vdev, unsigned region, uint64_t offset, void *
 		memset(buf, 0xFF, count);
 		return -EINVAL;
 	}
-	value = region == VDEV_REGION_BAR0 ? vregs_read(vdev, offset, count) : UINT64_MAX;
+	value = region == VDEV_REGION_BAR0 ? vdev->inside->read(vdev->it, offset, count) : UINT64_MAX;
 	memcpy(buf, &value, count);
 	return 0;
 }
@@ -224,16 +164,16 @@ int vdev_region_write(struct vdev *vdev, unsigned region, uint64_t offset, const
 		return 0;
 	}
 	memcpy(&value, buf, count);
-	vregs_write(vdev, offset, count, value);
+	vdev->inside->write(vdev->it, offset, count, value);
 	return 0;
 }
 
 unsigned vdev_num_vectors(const struct vdev *vdev)
 {
-	return vdev->config.num_vectors;
+	return vdev->shape.num_vectors;
 }
 
 bool vdev_vmm_owns_msix(const struct vdev *vdev)
 {
-	return vdev->config.vmm_owns_msix;
+	return vdev->vmm_owns_msix;
 }

@@ -1,7 +1,8 @@
 /*
- * vdev.h - a virtual DSA device (an mdev): what a guest sees, emulated over one work queue and a block of IMS entries of
- * the physical device. This is the part of the host that runs at each access of a guest (the "VDCM"); which work
- * queue, entries, handles and capabilities it gets was decided by the host's control part before.
+ * vdev.h - a virtual device (an mdev): a PCI function as a guest sees it, and what lies inside it. That is either a device
+ * emulated over one work queue and a block of IMS entries of the physical device, or a whole device of its own.
+ * This is the part of the host that runs at each access of a guest (the "VDCM"); which work queue, entries, handles and
+ * capabilities it gets was decided by the host's control part before.
  *
  * Thread rules: all functions are thread-safe unless they say otherwise. The transport calls region and reset functions
  * from one thread a connection; the engine delivers interrupts from its own.
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "../core/dma.h"
+#include "../core/idxd.h"
 
 struct vdev;
 struct platform;
@@ -55,9 +57,17 @@ struct vdev_config {
 	uint32_t num_vectors;    /* 1 + IMS-backed ones, at most VDEV_MAX_VECTORS */
 	uint32_t vmm_owns_msix;  /* 1: delivery mode eventfd */
 	uint64_t gencap, wqcap, grpcap, engcap, opcap, cmdcap;
-	uint32_t wq_size;        /* WQCFG as the guest sees it */
+	uint32_t wq_size;        /* WQCFG as the guest sees it; with GENCAP_CONFIG the most that it may set */
 	uint32_t wq_mode;
 	uint32_t wq_limits;
+};
+
+/* A device of its own: sizes as of a physical one, with num_msix vectors and without an IMS. */
+struct vdev_own_config {
+	uint32_t id;             /* of the mdev, not 0: for the ledger */
+	uint32_t vmm_owns_msix;
+	uint32_t run_engines;    /* 0: stepped by vdev_engine_step(), for tests */
+	struct idxd_config device;
 };
 
 struct vdev_stats {
@@ -71,9 +81,13 @@ struct vdev_stats {
 /* vectors: num_vectors - 1 of them, for vectors 1 and up. NULL with *error a negative errno: -EINVAL, -ENOMEM. */
 struct vdev *vdev_create(struct platform *platform, const struct vdev_config *config, const struct vdev_vector *vectors,
 			 int *error);
+/* *error also -ENOTSUP: the device cannot be shown as a PCI function, its config space or tables overlap. */
+struct vdev *vdev_create_own(struct platform *platform, const struct vdev_own_config *config, int *error);
 /* Nothing may be attached or bound to it any more. */
 void vdev_destroy(struct vdev *vdev);
-/* The far side for entries of the IOMMU; lives as long as the vdev. */
+/* Processes one descriptor of a device of its own that has no engine threads. False: there was none. */
+bool vdev_engine_step(struct vdev *vdev);
+/* The far side for entries of the IOMMU; lives as long as the vdev. NULL: a device of its own, which needs none. */
 const struct iommu_target *vdev_target(struct vdev *vdev);
 /* Portal writes are dropped from now on: the first step of taking a device away. */
 void vdev_close_portal(struct vdev *vdev);
@@ -97,11 +111,11 @@ uint64_t vdev_region_size(const struct vdev *vdev, unsigned region);
 int vdev_region_read(struct vdev *vdev, unsigned region, uint64_t offset, void *buf, uint32_t count);
 int vdev_region_write(struct vdev *vdev, unsigned region, uint64_t offset, const void *buf, uint32_t count);
 
-/* Number of MSI-X vectors, 1 + the IMS-backed ones. */
+/* Number of MSI-X vectors. */
 unsigned vdev_num_vectors(const struct vdev *vdev);
 /* True: MSI-X table and PBA are the VMM's, interrupts go by vdev_vm.signal (delivery mode eventfd). */
 bool vdev_vmm_owns_msix(const struct vdev *vdev);
-/* Function-level reset, also for VFIO_USER_DEVICE_RESET: own work queue aborted, virtual registers to their reset values. */
+/* Function-level reset, also for VFIO_USER_DEVICE_RESET: own work aborted, everything to its power-on values. */
 void vdev_reset(struct vdev *vdev);
 
 #endif

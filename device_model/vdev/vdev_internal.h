@@ -1,4 +1,7 @@
-/* vdev_internal.h - the state behind struct vdev, for the files of this folder only. Guarded by `lock` unless a field says otherwise. */
+/*
+ * vdev_internal.h - the PCI function around a virtual device, and the table of functions by which it reaches its inside. For the
+ * files of this folder only. Guarded by `lock` unless a field says otherwise.
+ */
 #ifndef VDSA_VDEV_VDEV_INTERNAL_H
 #define VDSA_VDEV_VDEV_INTERNAL_H
 
@@ -11,29 +14,35 @@
 #include "../platform/platform.h"
 #include "vdev.h"
 
-enum { VDEV_BAR0_SIZE = 0x10000, VDEV_BAR2_SIZE = PORTAL_WQ_STRIDE };
-
-/* Where a vdev keeps its tables in BAR0. */
-enum {
-	VTABLE_GRPCFG = 0x400,
-	VTABLE_WQCFG = 0x600,
-	VTABLE_MSIXPERM = 0x800, /* 8 bytes a vector: up to 0x1000 */
-	VTABLE_MSIX = 0x2000,    /* 16 bytes a vector: up to 0x3000 */
-	VTABLE_PBA = 0x3000,
+/*
+ * What is inside of a PCI function. Called with no lock of the function held; `it` is the state of the inside. All but `destroy`,
+ * `interrupt` and `step` are called from the connection's thread.
+ */
+struct inside {
+	/* Ends its threads first. The function is still there, but nothing is attached to it. */
+	void (*destroy)(void *it);
+	/* BAR0: size 1, 2, 4, 8 at an aligned offset inside it. */
+	uint64_t (*read)(void *it, uint64_t offset, unsigned size);
+	void (*write)(void *it, uint64_t offset, unsigned size, uint64_t value);
+	/* A whole 64-byte store to an MSI-X portal of work queue `wq`, as the guest numbers them. */
+	void (*submit)(void *it, uint32_t wq, const uint8_t desc[PORTAL_DESC]);
+	/* MSI-X Enable, Function Mask and Bus Master Enable have been written. When it returns, no message that the new state
+	 * forbids is on its way, and what may go now has gone. */
+	void (*function)(void *it, bool msix_enabled, bool function_mask, bool bus_master);
+	/* Function-level reset: to power-on values. When it returns, nothing of it writes or interrupts. */
+	void (*reset)(void *it);
+	/* An interrupt from the IOMMU for a vector. NULL: the inside sends its own. */
+	void (*interrupt)(void *it, unsigned vector, const struct witness *witness);
+	/* NULL: it has no engine. */
+	bool (*step)(void *it);
 };
 
-/* A vector as the guest sees it, and the IMS entry behind it. */
-struct vvector {
-	uint64_t address;
-	uint32_t data;
-	uint32_t ctrl;    /* MSIX_VCTRL_MASK */
-	bool pending;
-	uint32_t sending; /* messages decided on, not yet handed to the VM */
-	struct witness pending_witness;
-	uint32_t perm;    /* MSIXPERM */
-	uint32_t entry;   /* UINT32_MAX: emulated (vector 0) */
-	uint32_t handle;
-	bool handle_live;
+/* What the PCI function shows of its inside. */
+struct shape {
+	uint16_t device_id;
+	uint64_t bar0_size, bar2_size; /* powers of two */
+	uint32_t num_vectors;
+	uint32_t msix_table, msix_pba; /* offsets in BAR0 */
 };
 
 /* A 64-byte store that arrives in eight pieces of 8 bytes. */
@@ -42,74 +51,61 @@ struct gather {
 	uint32_t next; /* piece that must come next */
 };
 
-enum { GATHER_PAGES = 2, GATHER_SLOTS = PORTAL_PAGE / PORTAL_DESC };
+/* The pages of a work queue that take descriptors: the two MSI-X portals. */
+enum { GATHER_PAGES = 2, GATHER_SLOTS = PORTAL_PAGE / PORTAL_DESC, PORTAL_PAGES = PORTAL_WQ_STRIDE / PORTAL_PAGE };
 
 struct vdev {
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* a sender or a user of the vm has left, a command has ended */
+	pthread_cond_t changed; /* a sender, or a user of the memory, has left */
 	struct platform *platform;
-	struct vdev_config config;
+	const struct inside *inside;
+	void *it;
+	uint32_t id;
+	bool vmm_owns_msix;
+	uint32_t num_wqs, first_wq; /* first_wq: number of its WQ 0 in the ledger */
+	struct shape shape;
 	struct iommu_target target;
-	struct wq_owner owner;
 	/* the VM behind the connection */
 	struct vdev_vm vm;
-	bool attached;
-	uint32_t inside;    /* senders of interrupts */
+	bool attached, bus_master;
+	uint32_t senders;   /* of interrupts */
 	struct gate memory; /* open: attached, and bus master */
-	/* PCI */
 	uint8_t pci[VDEV_CONFIG_SIZE];
-	bool msix_enabled, msix_function_mask, bus_master;
-	/* registers */
-	uint32_t state, gencfg, genctrl, intcause, cmdstatus;
-	uint64_t swerror[4];
-	uint32_t wq_threshold, wq_mode;
-	/* the command in CMD */
-	struct wq_waiter cmd_waiter;
-	uint32_t cmd_code;
-	bool cmd_interrupt;
-	struct vvector *vectors;
 	struct vdev_stats stats;
 	_Atomic bool portal_open;
 	/* touched by the connection's thread only */
-	struct gather gathers[GATHER_PAGES][GATHER_SLOTS];
+	struct gather *gathers; /* num_wqs * GATHER_PAGES * GATHER_SLOTS */
 };
 
-/* vmsix.c */
-void vmsix_interrupt(struct vdev *vdev, unsigned vector, const struct witness *witness);
-/* Lock held; given up while messages are sent. Sends what is pending and may go now. */
-void vmsix_flush(struct vdev *vdev);
-/* Lock held; given up while it waits. Afterwards no message decided on before is still on its way. */
-void vmsix_quiesce(struct vdev *vdev);
-void vmsix_reset(struct vdev *vdev);
-uint64_t vmsix_read(struct vdev *vdev, uint64_t offset);
-void vmsix_write_dword(struct vdev *vdev, uint64_t offset, uint32_t value);
-uint64_t vmsix_read_pba(struct vdev *vdev, unsigned word);
+/* vdev.c: a function around nothing yet. NULL: out of memory. */
+struct vdev *vdev_make(struct platform *platform, uint32_t id, bool vmm_owns_msix, uint32_t num_wqs);
+/* Puts the inside into it and lints what a guest would see. 0 or -ENOTSUP, and then the inside is still the caller's. */
+int vdev_fill(struct vdev *vdev, const struct shape *shape, const struct inside *inside, void *it);
+/* Without what is inside it. */
+void vdev_free(struct vdev *vdev);
+
+/* An interrupt that has passed all masks, and where it comes from. */
+struct outgoing {
+	unsigned vector;
+	uint32_t entry; /* of the IMS or of the device's own MSI-X table; UINT32_MAX: emulated */
+	uint64_t address;
+	uint32_t data;
+	const struct witness *witness;
+};
+
+/* vvm.c; no lock held */
+void vvm_send(struct vdev *vdev, const struct outgoing *message);
+/* Noted in the ledger as a decision about this interrupt. */
+void vvm_note(struct vdev *vdev, uint8_t kind, const struct outgoing *message, uint64_t detail, uint8_t more_flags);
 
 /* vconfig.c */
 void vconfig_init(struct vdev *vdev);
 void vconfig_reset(struct vdev *vdev);
-uint32_t vconfig_bar_mask(unsigned bar);
 int vconfig_read(struct vdev *vdev, uint64_t offset, uint8_t *buf, uint32_t count);
 int vconfig_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32_t count);
 
-/* vregs.c */
-uint64_t vregs_read(struct vdev *vdev, uint64_t offset, unsigned size);
-void vregs_write(struct vdev *vdev, uint64_t offset, unsigned size, uint64_t value);
-void vregs_reset(struct vdev *vdev);
-void vregs_error(struct vdev *vdev, const uint64_t swerror[4]);
-/* Lock held; given up while the interrupt is sent. An emulated interrupt, vector 0, for `cause` bits of INTCAUSE. */
-void vregs_raise(struct vdev *vdev, uint32_t cause);
-
-/* vcommand.c; lock held, given up while it works */
-void vcommand_write(struct vdev *vdev, uint32_t cmd);
-/*
- * No lock held, the work queue quiet: handles released, Pending and Ignore of the IMS entries cleared. When it returns, none of
- * their messages is on its way.
- */
-void vcommand_retire_entries(struct vdev *vdev);
-
 /* vmemory.c */
-/* For struct iommu_target. */
+/* For struct iommu_target, and for a device of its own. */
 bool vmemory_enter(void *vdev, struct dma_space *space);
 void vmemory_leave(void *vdev, struct dma_space *space);
 /* Lock held. After each change of `attached` or `bus_master`. If the memory may not be accessed any more, the lock is given up

@@ -1,26 +1,26 @@
 /*
- * vportal.c - the guest's portals (DSA specification 9.3, 7.5.4). Its two MSI-X portal pages are backed by the limited IMS
- * portal of the physical work queue; its IMS pages by the dummy portal. A 64-byte store reaches us as eight 8-byte stores:
- * they are gathered for each 64-byte slot, ascending and aligned from offset 0, or dropped.
+ * vportal.c - the guest's portals (DSA specification 9.3, 7.5.4). Each work queue has two MSI-X portal pages, which lead inside,
+ * and two IMS pages, which are the dummy portal: no type has an IMS. A 64-byte store reaches us as eight 8-byte stores: they are
+ * gathered for each 64-byte slot, ascending and aligned from offset 0, or dropped.
  */
 #include <string.h>
 
 #include "vdev_internal.h"
 
-static void submit(struct vdev *vdev, const uint8_t desc[PORTAL_DESC])
+static void submit(struct vdev *vdev, uint32_t wq, const uint8_t desc[PORTAL_DESC])
 {
 	pthread_mutex_lock(&vdev->lock);
 	vdev->stats.descriptors++;
 	pthread_mutex_unlock(&vdev->lock);
-	idxd_submit(platform_idxd(vdev->platform), vdev->config.wq, PORTAL_IMS, desc, vdev->config.id);
+	vdev->inside->submit(vdev->it, wq, desc);
 }
 
-static void drop_partial(struct vdev *vdev, struct gather *gather)
+static void drop_partial(struct vdev *vdev, uint32_t wq, struct gather *gather)
 {
 	const struct ledger_record record = {
-		.requester = vdev->config.id,
+		.requester = vdev->id,
 		.entry = UINT32_MAX,
-		.wq = (uint16_t)vdev->config.wq,
+		.wq = (uint16_t)(vdev->first_wq + wq),
 		.kind = LEDGER_DROPPED,
 		.reason = DROP_PARTIAL,
 	};
@@ -32,10 +32,10 @@ static void drop_partial(struct vdev *vdev, struct gather *gather)
 	ledger_write(platform_ledger(vdev->platform), &record);
 }
 
-static void gather_piece(struct vdev *vdev, struct gather *gather, uint32_t piece, const uint8_t *buf)
+static void gather_piece(struct vdev *vdev, uint32_t wq, struct gather *gather, uint32_t piece, const uint8_t *buf)
 {
 	if (piece != gather->next) {
-		drop_partial(vdev, gather);
+		drop_partial(vdev, wq, gather);
 		if (piece != 0)
 			return;
 	}
@@ -43,29 +43,30 @@ static void gather_piece(struct vdev *vdev, struct gather *gather, uint32_t piec
 	gather->next = piece + 1;
 	if (gather->next == PORTAL_DESC / 8) {
 		gather->next = 0;
-		submit(vdev, gather->bytes);
+		submit(vdev, wq, gather->bytes);
 	}
 }
 
 void vportal_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32_t count)
 {
-	const uint64_t page = offset / PORTAL_PAGE;
+	const uint32_t wq = (uint32_t)(offset / PORTAL_WQ_STRIDE);
+	const uint32_t page = (uint32_t)(offset / PORTAL_PAGE % PORTAL_PAGES);
 	struct gather *gather;
 
-	if (page >= GATHER_PAGES || !atomic_load(&vdev->portal_open))
+	if (wq >= vdev->num_wqs || page >= GATHER_PAGES || !atomic_load(&vdev->portal_open))
 		return;
-	gather = &vdev->gathers[page][offset % PORTAL_PAGE / PORTAL_DESC];
+	gather = &vdev->gathers[(wq * GATHER_PAGES + page) * GATHER_SLOTS + offset % PORTAL_PAGE / PORTAL_DESC];
 	if (count == PORTAL_DESC) {
 		gather->next = 0;
-		submit(vdev, buf);
+		submit(vdev, wq, buf);
 	} else if (count == 8) {
-		gather_piece(vdev, gather, (uint32_t)(offset % PORTAL_DESC / 8), buf);
+		gather_piece(vdev, wq, gather, (uint32_t)(offset % PORTAL_DESC / 8), buf);
 	} else {
-		drop_partial(vdev, gather);
+		drop_partial(vdev, wq, gather);
 	}
 }
 
 void vportal_reset(struct vdev *vdev)
 {
-	memset(vdev->gathers, 0, sizeof(vdev->gathers));
+	memset(vdev->gathers, 0, (size_t)vdev->num_wqs * GATHER_PAGES * GATHER_SLOTS * sizeof(*vdev->gathers));
 }

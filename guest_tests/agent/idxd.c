@@ -6,10 +6,12 @@
 #include "slot.h"
 
 #define ID_DSA 0x0b258086u
+#define ID_IAX 0x0cfe8086u
 
 #define REG_VERSION 0x00
 #define REG_GENCAP 0x10
 #define REG_WQCAP 0x20
+#define REG_ENGCAP 0x38
 #define REG_OFFSETS 0x60
 #define REG_GENCTRL 0x88
 #define REG_CMD 0xa0
@@ -18,6 +20,18 @@
 #define REGISTERS_END 0x100
 
 #define GENCAP_CMDCAP 0x10u
+#define GENCAP_CONFIG 0x80000000u
+#define GENCAP_LIMITS(gencap) ((uint32_t)((gencap) >> 16 & 0x1ffu)) /* log2 of transfer and batch, as in WQCFG */
+#define WQCAP_TOTAL(wqcap) ((uint32_t)(wqcap) & 0xffffu)
+#define WQCAP_COUNT(wqcap) ((uint32_t)((wqcap) >> 16) & 0xffu)
+#define WQCAP_STRIDE(wqcap) (32u << ((wqcap) >> 24 & 0xfu))
+#define OFFSET_GRPCFG(offsets) (((offsets) & 0xffffu) * 0x100)
+#define OFFSET_WQCFG(offsets) (((offsets) >> 16 & 0xffffu) * 0x100)
+#define GRPCFG_ENGINES 32
+#define WQCFG_MODE 8
+#define WQCFG_LIMITS 12
+#define WQCFG_DEDICATED 0x1u
+#define WQCFG_PRIORITY(priority) ((uint32_t)(priority) << 4)
 #define GENCTRL_INTERRUPTS 3u
 #define CMDSTATUS_ACTIVE 0x80000000u
 #define CMDSTATUS_ERROR(status) ((status) & 0xffu)
@@ -45,7 +59,7 @@ void idxd_describe(struct function *function, volatile struct agent_slot *block,
 {
     uint64_t registers = function->bar[0].address;
 
-    if (id != ID_DSA || !registers || function->bar[0].size < REGISTERS_END)
+    if ((id != ID_DSA && id != ID_IAX) || !registers || function->bar[0].size < REGISTERS_END)
         return;
     function->is_idxd = true;
     block->is_idxd = 1;
@@ -133,6 +147,29 @@ static enum agent_result request_handles(struct agent *agent, struct enabling *w
     return AGENT_RESULT_OK;
 }
 
+/*
+ * Where the guest is to configure: all queues, of one size, and all engines in group 0, with the limits of the device. A queue
+ * or a device that is enabled already ignores it.
+ */
+static void configure(const struct enabling *work)
+{
+    uint64_t registers = work->slot->function.bar[0].address;
+    uint64_t gencap = read64(registers + REG_GENCAP), wqcap = read64(registers + REG_WQCAP);
+    uint64_t offsets = read64(registers + REG_OFFSETS), engines = read64(registers + REG_ENGCAP) & 0xff;
+    uint64_t group = registers + OFFSET_GRPCFG(offsets), queue = registers + OFFSET_WQCFG(offsets);
+    uint32_t count = WQCAP_COUNT(wqcap);
+
+    if (!(gencap & GENCAP_CONFIG) || count == 0 || count > 64 || engines > 63)
+        return;
+    write64(group, ~0ull >> (64 - count));
+    write64(group + GRPCFG_ENGINES, (1ull << engines) - 1);
+    for (uint32_t i = 0; i < count; i++, queue += WQCAP_STRIDE(wqcap)) {
+        write32(queue, WQCAP_TOTAL(wqcap) / count);
+        write32(queue + WQCFG_MODE, WQCFG_DEDICATED | WQCFG_PRIORITY(1));
+        write32(queue + WQCFG_LIMITS, GENCAP_LIMITS(gencap));
+    }
+}
+
 static enum agent_result enable_device(struct agent *agent, struct enabling *work)
 {
     volatile struct agent_enable *report = &agent->shared->enable;
@@ -140,8 +177,10 @@ static enum agent_result enable_device(struct agent *agent, struct enabling *wor
 
     if (begins(agent, work, AGENT_STEP_GENCTRL))
         write32(work->slot->function.bar[0].address + REG_GENCTRL, GENCTRL_INTERRUPTS);
-    if (begins(agent, work, AGENT_STEP_DEVICE))
+    if (begins(agent, work, AGENT_STEP_DEVICE)) {
+        configure(work);
         result = step(agent, work, CMD_ENABLE_DEVICE, &report->device_status);
+    }
     if (result == AGENT_RESULT_OK && begins(agent, work, AGENT_STEP_WQ))
         result = step(agent, work, CMD_ENABLE_WQ | work->wq, &report->wq_status);
     if (result == AGENT_RESULT_OK && begins(agent, work, AGENT_STEP_HANDLES))

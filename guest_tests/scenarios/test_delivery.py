@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from guest_tests.descriptors import Flag, Opcode, Status, descriptor, firing_noop
 from guest_tests.rig import Rig, assert_refused
 
@@ -21,6 +23,7 @@ async def test_guests_that_fire_all_at_once_stay_apart(rig: Rig) -> None:
         await asyncio.gather(*(rig.fire(member, rounds[member.index]) for member in rig.members))
 
 
+@pytest.mark.shared
 async def test_pasid_bytes_in_a_descriptor_change_nothing(rig: Rig) -> None:
     """A dedicated queue runs with the PASID of its WQCFG, whatever the descriptor says (8.1.1)."""
     attacker, victim = rig.random.sample(rig.members, 2)

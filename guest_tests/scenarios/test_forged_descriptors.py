@@ -5,6 +5,8 @@ A check that is made only for some descriptors is as good as none: the attacker 
 
 from __future__ import annotations
 
+import pytest
+
 from guest_tests.descriptors import WITH_RECORD, Flag, descriptor
 from guest_tests.member import SLOT, Member
 from guest_tests.rig import Rig, assert_refused
@@ -26,6 +28,7 @@ def _shapes(handle: int) -> list[bytes]:
     return plain + flagged + reserved
 
 
+@pytest.mark.shared
 async def test_foreign_handle_is_refused_in_descriptors_of_every_shape(rig: Rig) -> None:
     attacker, victim = rig.random.sample(rig.members, 2)
     shapes = _shapes(rig.handle(victim, rig.random.choice(victim.vectors)))
@@ -36,6 +39,7 @@ async def test_foreign_handle_is_refused_in_descriptors_of_every_shape(rig: Rig)
     assert_refused(refused)
 
 
+@pytest.mark.shared
 async def test_foreign_handle_is_refused_without_a_completion_record(rig: Rig) -> None:
     """Nothing tells the attacker then; the error goes to SWERROR of its own device."""
     attacker, victim = rig.random.sample(rig.members, 2)
@@ -60,6 +64,7 @@ async def _take_error(member: Member) -> int:
     return error
 
 
+@pytest.mark.shared
 async def test_commands_with_foreign_handles_change_nothing_for_their_owner(rig: Rig) -> None:
     """Release of a handle that is not one's own, by its value, and requests beyond one's own table (9.2.12)."""
     attacker, victim = rig.random.sample(rig.members, 2)

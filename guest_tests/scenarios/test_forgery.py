@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from guest_tests.descriptors import WITH_RECORD, Flag, Opcode, Status, descriptor
 from guest_tests.rig import Rig, assert_refused
 
@@ -27,6 +29,7 @@ async def _all_try(rig: Rig, handles: dict[int, list[int]]) -> None:
         assert_refused(member_outcomes)
 
 
+@pytest.mark.shared
 async def test_handles_of_other_guests_are_refused_and_their_owners_stay_silent(rig: Rig) -> None:
     handles = {member.index: _chosen(rig, rig.foreign_handles(member)) for member in rig.members}
 
@@ -36,6 +39,7 @@ async def test_handles_of_other_guests_are_refused_and_their_owners_stay_silent(
     assert not any(interrupt.pending for member in rig.members for interrupt in member.device.interrupts)
 
 
+@pytest.mark.shared
 async def test_handles_that_nobody_was_given_are_refused(rig: Rig) -> None:
     given = {handle for mdev in rig.host.mdevs.values() for handle in mdev.handles}
     free = [handle for handle in range(rig.host.parts.chip.num_ims) if handle not in given]
@@ -54,13 +58,14 @@ async def test_handles_out_of_range_are_refused(rig: Rig) -> None:
         await _all_try(rig, handles)
 
 
+@pytest.mark.shared
 async def test_released_handle_is_refused_until_it_is_requested_again(rig: Rig) -> None:
     member, neighbour = rig.random.sample(rig.members, 2)
     vector = rig.random.choice(member.vectors)
     handle = rig.handle(member, vector)
 
     async with rig.silence("released handle", among=[member, neighbour]):
-        released = await member.link.command(0, _RELEASE_HANDLE | handle)
+        released = await member.link.command(0, _RELEASE_HANDLE | vector)
         await neighbour.link.command(
             0, _REQUEST_HANDLE | handle
         )  # an index of its own table, if any: not another's entry
@@ -73,6 +78,7 @@ async def test_released_handle_is_refused_until_it_is_requested_again(rig: Rig) 
     assert requested == handle << 8
 
 
+@pytest.mark.shared
 async def test_refused_memmove_writes_nothing(rig: Rig) -> None:
     attacker, victim = rig.random.sample(rig.members, 2)
     base, _ = attacker.link.scratch
@@ -100,6 +106,7 @@ def _plain_move(source: int, destination: int, size: int) -> bytes:
     return descriptor(Opcode.MEMMOVE, source=source, destination=destination, size=size)
 
 
+@pytest.mark.shared
 async def test_entry_without_pasid_enable_refuses_its_owner_and_strangers(rig: Rig) -> None:
     """The state between the two halves of taking interrupts away: PASID Enable of entry and queue must agree (5.4)."""
     owner, stranger = rig.random.sample(rig.members, 2)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from guest_tests.agent_numbers import Step
 from guest_tests.agent_results import Item
 from guest_tests.descriptors import Flag, Opcode, Status, descriptor, firing_noop
 from guest_tests.member import SLOT, Member
@@ -12,9 +15,10 @@ from guest_tests.rig import PORTAL, Rig, assert_refused
 CYCLES = 3
 _MOVE_BYTES = 1 << 20
 _GENCTRL = 0x88
-_ENABLE_DEVICE, _RESET_DEVICE, _ENABLE_WQ, _DISABLE_WQ, _REQUEST_HANDLE = 1 << 20, 5 << 20, 6 << 20, 7 << 20, 13 << 20
+_RESET_DEVICE, _ENABLE_WQ, _DISABLE_WQ, _REQUEST_HANDLE = 5 << 20, 6 << 20, 7 << 20, 13 << 20
 
 
+@pytest.mark.shared
 async def test_entries_of_an_unplugged_neighbour_serve_only_their_new_owner(rig: Rig) -> None:
     """Descriptors of the old owner are in flight when it is unplugged; its entries go to another guest at once."""
     old, new = rig.random.sample(rig.members, 2)
@@ -64,6 +68,7 @@ async def test_plug_and_unplug_while_all_others_fire(rig: Rig) -> None:
     assert all(count > 0 for count in fired)
 
 
+@pytest.mark.shared
 async def test_unplugged_guest_keeps_no_way_to_fire(rig: Rig) -> None:
     gone, stays = rig.random.sample(rig.members, 2)
     stale = list(gone.device.handles)
@@ -76,6 +81,7 @@ async def test_unplugged_guest_keeps_no_way_to_fire(rig: Rig) -> None:
     assert_refused(refused)
 
 
+@pytest.mark.shared
 async def test_interrupt_pending_at_unplug_does_not_come_to_the_next_owner(rig: Rig) -> None:
     old, new = rig.random.sample(rig.members, 2)
     entries = set(old.device.handles)
@@ -97,6 +103,7 @@ async def test_interrupt_pending_at_unplug_does_not_come_to_the_next_owner(rig: 
     assert not any(inherited)
 
 
+@pytest.mark.shared
 async def test_device_that_its_guest_has_reset_fires_nothing_until_it_is_set_up_again(rig: Rig) -> None:
     """Reset Device disables the work queue and ends all handles (9.2.12); what is stored to the portal then is ignored."""
     member, neighbour = rig.random.sample(rig.members, 2)
@@ -109,7 +116,7 @@ async def test_device_that_its_guest_has_reset_fires_nothing_until_it_is_set_up_
             Item(firing_noop(member.link.completion_address(0), handle), wait_completion=False) for handle in handles
         ]
         await member.link.submit(SLOT, ignored, portal=PORTAL)
-        enabled = [await member.link.command(SLOT, command) for command in (_ENABLE_DEVICE, _ENABLE_WQ)]
+        report = await member.link.enable(SLOT, rig.vectors, steps=[Step.DEVICE, Step.WQ])
         refused = await rig.attempt_handles(member, handles)
         stolen = await rig.attempt_handles(neighbour, handles)
         after = rig.record.counts(member)
@@ -117,7 +124,7 @@ async def test_device_that_its_guest_has_reset_fires_nothing_until_it_is_set_up_
         await member.link.mmio_write(SLOT, 0, _GENCTRL, 3)
         await rig.fire(member, member.vectors)
 
-    assert [reset, *enabled] == [0, 0, 0]
+    assert [reset, report.device_status, report.wq_status] == [0, 0, 0]
     assert_refused(refused + stolen)
     assert after == before
     assert requested == [handle << 8 for handle in handles]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from guest_tests.descriptors import Status
 from guest_tests.rig import Rig, assert_refused
 
@@ -30,6 +32,7 @@ async def test_vector_masked_by_its_guest_keeps_one_interrupt_until_unmasked(rig
     assert seen_masked == before
 
 
+@pytest.mark.shared
 async def test_entry_masked_by_the_host_keeps_one_interrupt_until_unmasked(rig: Rig) -> None:
     member = rig.random.choice(rig.members)
     vector = rig.random.choice(member.vectors)
@@ -51,6 +54,7 @@ async def test_entry_masked_by_the_host_keeps_one_interrupt_until_unmasked(rig: 
     assert seen_masked == before
 
 
+@pytest.mark.shared
 async def test_forged_handle_leaves_a_victim_masked_by_its_guest_without_pending(rig: Rig) -> None:
     attacker, victim = rig.random.sample(rig.members, 2)
     vector = rig.random.choice(victim.vectors)
@@ -65,6 +69,7 @@ async def test_forged_handle_leaves_a_victim_masked_by_its_guest_without_pending
     assert not pending
 
 
+@pytest.mark.shared
 async def test_forged_handle_leaves_a_victim_masked_by_the_host_without_pending(rig: Rig) -> None:
     attacker, victim = rig.random.sample(rig.members, 2)
     vector = rig.random.choice(victim.vectors)

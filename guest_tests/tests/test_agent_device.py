@@ -138,8 +138,8 @@ async def test_masked_vector_pends_and_fires_once_when_opened(plugged: Plugged) 
 
 async def test_raw_command_returns_the_devices_status(plugged: Plugged) -> None:
     link = plugged.agent.link
-    report = await plugged.enable()
-    assert await link.command(0, RELEASE_HANDLE | report.handles[2]) & 0xFF == 0
+    await plugged.enable()
+    assert await link.command(0, RELEASE_HANDLE | 2) & 0xFF == 0
     assert await link.command(0, REQUEST_HANDLE | 0xFFF) & 0xFF == 0x41
 
 

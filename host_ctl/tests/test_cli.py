@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from host_ctl.cli import main
+from host_ctl.mdev_type import TYPES
 from host_ctl.options import OptionsError, RunOptions
 from host_ctl.results import decode, encode
 from host_ctl.run_folder import RunLock
@@ -291,3 +293,61 @@ def test_file_that_is_no_report_is_one_clear_error(
     assert code == 2
     assert message in error
     assert "Traceback" not in error
+
+
+# ---- types ----
+
+
+def test_types_are_listed_with_what_they_do_not_do(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["types"])
+    paragraphs = capsys.readouterr().out.split("\n\n")
+
+    assert status == 0
+    assert [paragraph.splitlines()[0] for paragraph in paragraphs] == list(TYPES)
+    assert all("limits:\n    - " in paragraph for paragraph in paragraphs)
+    assert "needs exactly 1 IMS-backed vector" in paragraphs[0]
+    assert "No-op and Drain only" in paragraphs[-1]
+
+
+def test_types_as_json_have_mdevs_words(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["types", "--json"])
+    rows = json.loads(capsys.readouterr().out)
+
+    assert [row["name"] for row in rows] == list(TYPES)
+    assert {row["device_api"] for row in rows} == {"vfio-user"}
+    assert [row["available_instances"] for row in rows] == [128, 128, 128, 128]
+    assert [tuple(row["vectors"].values()) for row in rows] == [(1, 255), (1, 255), (4, 4), (1, 1)]
+    assert all(row["description"] and row["does_not"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--type", "dsa-pf-v1"], "needs --no-controls"),
+        (["--type", "dsa-pf-v1", "--no-controls", "--vectors", "2"], "take 4 to 4"),
+    ],
+)
+def test_run_with_devices_of_their_own_says_what_it_needs(
+    words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *words]) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_type_is_part_of_the_command_that_repeats_a_run() -> None:
+    assert "--type" not in RunOptions().command()
+    assert RunOptions(mdev_type="dsa-1dwq-cfg-v1").command()[-2:] == ("--type", "dsa-1dwq-cfg-v1")
+
+
+def test_run_with_devices_of_their_own_is_partial() -> None:
+    options = RunOptions(mdev_type="dsa-pf-v1", controls=False)
+
+    assert options.shares_nothing
+    assert "shares nothing" in (options.partial or "")
+    assert RunOptions().partial is None
+
+
+@pytest.mark.parametrize("name", ["iax-1dwq-v1", "dsa-9dwq-v1"])
+def test_type_that_a_run_cannot_use_is_refused(name: str) -> None:
+    with pytest.raises(OptionsError, match="--type"):
+        RunOptions(mdev_type=name)

@@ -12,8 +12,9 @@ from device_model.device import DeviceConfig, DeviceError
 from device_model.ledger import Kind
 from device_model.vfio_user_client import VfioUserClient
 from host_ctl.errors import HostError
-from host_ctl.host import Host
-from host_ctl.mdev import Mdev, UnknownType
+from host_ctl.host import Host, OwnDevicesExhausted
+from host_ctl.mdev import Mdev
+from host_ctl.mdev_type import TYPES, UnknownType
 from host_ctl.physical import CommandFailed
 
 TYPE = "dsa-1dwq-v1"
@@ -139,3 +140,55 @@ def test_ledger_is_read_through_the_host(host: Host, tmp_path: Path) -> None:
     records, lost = host.read_ledger()
 
     assert ([record.kind for record in records], lost) == ([Kind.DROPPED], 0)
+
+
+# ---- types ----
+
+
+@pytest.mark.parametrize("name", list(TYPES))
+def test_mdev_of_each_type_is_made_and_leaves_nothing(host: Host, tmp_path: Path, name: str) -> None:
+    before = host.audit()
+    left = host.available_instances(name)
+    mdev = host.create(name, TYPES[name].vectors[0], tmp_path)
+    during = host.audit(), host.available_instances(name)
+    host.destroy(mdev)
+
+    assert during[0].mdevs == 1
+    assert during[1] == left - 1
+    assert host.audit() == before
+    assert host.available_instances(name) == left
+
+
+@pytest.mark.parametrize("name", ["dsa-pf-v1", "iax-1dwq-v1"])
+def test_device_of_its_own_takes_no_part_of_the_shared_one(host: Host, tmp_path: Path, name: str) -> None:
+    mdev = host.create(name, TYPES[name].vectors[0], tmp_path)
+    counts = {what: count for what, count in host.audit().counts().items() if count}
+
+    assert counts == {"mdevs": 1}
+    assert host.available_instances(TYPE) == 4
+    assert mdev.handles == list(range(1, mdev.vectors + 1))
+
+
+@pytest.mark.parametrize("name", ["dsa-pf-v1", "iax-1dwq-v1"])
+def test_devices_of_their_own_are_bounded(
+    host: Host, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("host_ctl.host.MAX_OWN_DEVICES", 2)
+    mdevs = [host.create(name, TYPES[name].vectors[0], tmp_path) for _ in range(2)]
+    with pytest.raises(OwnDevicesExhausted, match="at most 2"):
+        host.create(name, TYPES[name].vectors[0], tmp_path)
+    host.destroy(mdevs[0])
+
+    assert host.available_instances(name) == 1
+    host.create(name, TYPES[name].vectors[0], tmp_path)
+
+
+def test_device_of_its_own_has_the_vectors_it_has(host: Host, tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="exactly 4 besides vector 0"):
+        host.create("dsa-pf-v1", 2, tmp_path)
+    assert host.audit().mdevs == 0
+
+
+def test_type_that_is_made_of_shared_parts_has_no_device_of_its_own() -> None:
+    with pytest.raises(ValueError, match="shared"):
+        TYPES[TYPE].own_config(1, eventfd=False)

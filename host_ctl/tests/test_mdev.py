@@ -15,7 +15,7 @@ from device_model.vfio_user_client import VfioUserClient
 from host_ctl.errors import HostError
 from host_ctl.host import Audit, Host
 from host_ctl.irq_domain import ImsExhausted
-from host_ctl.mdev import MAX_VECTORS
+from host_ctl.mdev_type import MAX_VECTORS
 from host_ctl.pasid import PasidAllocator, PasidExhausted
 from host_ctl.physical import WqsExhausted
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from device_model.device import Device, DeviceConfig, DeviceError, Vdev
-from host_ctl.mdev import TYPES
+from host_ctl.mdev_type import TYPES
 from host_ctl.remapping import NUM_ENTRIES, RemapEntry, RemappingExhausted, RemappingTable
 
 

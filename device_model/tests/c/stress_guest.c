@@ -159,7 +159,7 @@ static void handles(struct guest *guest)
 {
 	const unsigned vector = 1 + next(&guest->random) % VECTORS;
 
-	command(guest, CMD_RELEASE_INT_HANDLE, entry(guest->index, vector));
+	command(guest, CMD_RELEASE_INT_HANDLE, vector);
 	submit(guest);
 	command(guest, CMD_REQUEST_INT_HANDLE, vector);
 	write_bar0(guest, TABLE_PERM + 8 * vector, 4, next(&guest->random) & 4);

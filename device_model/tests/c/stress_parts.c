@@ -27,6 +27,7 @@ void compose(struct guest *guest)
 		.cmdcap = 0x67FE,
 		.wq_size = 16,
 		.wq_mode = 1,
+		.wq_limits = 21 | 5 << 5,
 	};
 	struct vdev_vector vectors[VECTORS];
 	int error;

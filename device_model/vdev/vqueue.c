@@ -1,0 +1,201 @@
+/* vqueue.c - the life of a virtual device over a work queue, and how the PCI function around it reaches it. */
+#include "vqueue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static void on_error(void *ctx, const uint64_t swerror[4])
+{
+	vqregs_error(ctx, swerror);
+}
+
+/* The guest's MSI-X portals are backed by the limited IMS portal of the physical queue (7.5.4). */
+static void submit(void *it, uint32_t wq, const uint8_t desc[PORTAL_DESC])
+{
+	struct vqueue *vq = it;
+
+	(void)wq; /* it has one */
+	idxd_submit(platform_idxd(vq->platform), vq->config.wq, PORTAL_IMS, desc, vq->config.id);
+}
+
+static void function(void *it, bool msix_enabled, bool function_mask, bool bus_master)
+{
+	struct vqueue *vq = it;
+
+	pthread_mutex_lock(&vq->lock);
+	vq->bus_master = bus_master;
+	pthread_mutex_unlock(&vq->lock);
+	msix_set_bus_master(vq->msix, bus_master);
+	msix_set_capability(vq->msix, msix_enabled, function_mask);
+}
+
+static void reset(void *it)
+{
+	struct vqueue *vq = it;
+
+	/* First the source of interrupts and DMA, then what they would have gone to. */
+	idxd_wq_command(platform_idxd(vq->platform), vq->config.wq, WQ_STOP);
+	vqcommand_retire_entries(vq);
+	pthread_mutex_lock(&vq->lock);
+	while (vq->cmdstatus & CMDSTATUS_ACTIVE) /* a command that WQ_STOP has just ended */
+		pthread_cond_wait(&vq->changed, &vq->lock);
+	for (uint32_t i = 1; i < vq->config.num_vectors; i++)
+		vq->vectors[i].handle_live = false;
+	vqregs_reset(vq);
+	pthread_mutex_unlock(&vq->lock);
+	msix_reset(vq->msix);
+}
+
+/* Of an IMS entry: Ignore of the vector has been looked at there. */
+static void interrupt(void *it, unsigned vector, const struct witness *witness)
+{
+	struct vqueue *vq = it;
+
+	msix_signal(vq->msix, vector, witness);
+}
+
+/* A message that has passed the virtual table. */
+static void on_message(void *ctx, const struct interrupt_message *message)
+{
+	const struct vqueue *vq = ctx;
+	const struct outgoing outgoing = {
+		.vector = message->entry,
+		.entry = vq->vectors[message->entry].entry,
+		.address = message->address,
+		.data = message->data,
+		.witness = &message->witness,
+	};
+
+	vvm_send(vq->vdev, &outgoing);
+}
+
+static void free_parts(struct vqueue *vq)
+{
+	msix_destroy(vq->msix);
+	free(vq->vectors);
+	free(vq);
+}
+
+static void destroy(void *it)
+{
+	struct vqueue *vq = it;
+
+	platform_set_wq_owner(vq->platform, vq->config.wq, NULL);
+	pthread_cond_destroy(&vq->changed);
+	pthread_mutex_destroy(&vq->lock);
+	free_parts(vq);
+}
+
+static const struct inside vqueue_inside = {
+	.destroy = destroy,
+	.read = vqregs_read,
+	.write = vqregs_write,
+	.submit = submit,
+	.function = function,
+	.reset = reset,
+	.interrupt = interrupt,
+};
+
+/* ---- making one ---- */
+
+static bool config_ok(struct platform *platform, const struct vdev_config *config, const struct vdev_vector *vectors)
+{
+	const uint32_t entries = ims_num_entries(idxd_ims(platform_idxd(platform)));
+
+	if (config->id == 0 || config->num_vectors < 1 || config->num_vectors > VDEV_MAX_VECTORS ||
+	    config->wq >= idxd_num_wqs(platform_idxd(platform)))
+		return false;
+	for (uint32_t i = 0; i + 1 < config->num_vectors; i++)
+		if (vectors[i].entry >= entries || vectors[i].handle > 0xFFFF)
+			return false;
+	return true;
+}
+
+static void init_vectors(struct vqueue *vq, const struct vdev_vector *vectors)
+{
+	vq->vectors[0].entry = UINT32_MAX;
+	for (uint32_t i = 1; i < vq->config.num_vectors; i++) {
+		vq->vectors[i].entry = vectors[i - 1].entry;
+		vq->vectors[i].handle = vectors[i - 1].handle;
+	}
+}
+
+static struct msix *make_msix(struct vqueue *vq)
+{
+	const struct interrupt_sink sink = { .ctx = vq, .message = on_message };
+	uint32_t entries[VDEV_MAX_VECTORS];
+	const struct msix_config config = {
+		.vectors = vq->config.num_vectors,
+		.elsewhere = vq->config.vmm_owns_msix,
+		.pended = LEDGER_VM_PENDED,
+		.target = vq->config.id,
+		.ims_entries = entries,
+	};
+
+	for (uint32_t i = 0; i < vq->config.num_vectors; i++)
+		entries[i] = vq->vectors[i].entry;
+	return msix_create(&config, &sink, platform_ledger(vq->platform));
+}
+
+static struct vqueue *make(struct vdev *vdev, const struct vdev_config *config, const struct vdev_vector *vectors)
+{
+	struct vqueue *vq = calloc(1, sizeof(*vq));
+
+	if (!vq)
+		return NULL;
+	vq->vdev = vdev;
+	vq->platform = vdev->platform;
+	vq->config = *config;
+	vq->owner = (struct wq_owner){ .ctx = vq, .error = on_error };
+	vq->vectors = calloc(config->num_vectors, sizeof(*vq->vectors));
+	if (!vq->vectors)
+		goto fail;
+	init_vectors(vq, vectors);
+	vq->msix = make_msix(vq);
+	if (!vq->msix || pthread_mutex_init(&vq->lock, NULL) != 0)
+		goto fail;
+	if (pthread_cond_init(&vq->changed, NULL) != 0) {
+		pthread_mutex_destroy(&vq->lock);
+		goto fail;
+	}
+	vqregs_reset(vq);
+	return vq;
+fail:
+	free_parts(vq);
+	return NULL;
+}
+
+struct vdev *vdev_create(struct platform *platform, const struct vdev_config *config, const struct vdev_vector *vectors,
+			 int *error)
+{
+	const struct shape shape = {
+		.device_id = 0x0B25,
+		.bar0_size = VQUEUE_BAR0_SIZE,
+		.bar2_size = PORTAL_WQ_STRIDE,
+		.num_vectors = config->num_vectors,
+		.msix_table = VTABLE_MSIX,
+		.msix_pba = VTABLE_PBA,
+	};
+	struct vdev *vdev;
+	struct vqueue *vq;
+
+	*error = -EINVAL;
+	if (!config_ok(platform, config, vectors))
+		return NULL;
+	*error = -ENOMEM;
+	vdev = vdev_make(platform, config->id, config->vmm_owns_msix, 1);
+	if (!vdev)
+		return NULL;
+	vdev->first_wq = config->wq;
+	vq = make(vdev, config, vectors);
+	if (!vq)
+		goto fail;
+	platform_set_wq_owner(platform, config->wq, &vq->owner);
+	*error = vdev_fill(vdev, &shape, &vqueue_inside, vq);
+	if (*error == 0)
+		return vdev;
+	destroy(vq);
+fail:
+	vdev_free(vdev);
+	return NULL;
+}
