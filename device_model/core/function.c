@@ -30,6 +30,7 @@ bool function_create(struct idxd *idxd)
 		.pended = LEDGER_PENDED,
 	};
 
+	capabilities_create(idxd);
 	if (config.vectors > 0) {
 		idxd->msix = msix_create(&config, &sink, idxd->ledger);
 		if (!idxd->msix)

@@ -68,6 +68,7 @@ struct idxd {
 	struct engine *engines;   /* num_engines */
 	struct arbiter *arbiters; /* num_groups */
 	atomic_uint_fast64_t last_cause; /* numbers of descriptors, those of members of batches among them */
+	uint64_t opcap[4]; /* OPCAP, fixed at creation */
 	uint32_t planted;
 	bool stopping;
 	/* registers */
@@ -98,7 +99,8 @@ void registers_error(struct idxd *idxd, uint32_t wq, const uint64_t swerror[4]);
 /* capabilities.c */
 /* The register at an offset that is a multiple of 8, up to OFFSETS, and CMDCAP and IAACAP; else 0. */
 uint64_t capabilities_read(const struct idxd *idxd, uint64_t offset);
-void capabilities_operations(const struct idxd *idxd, uint64_t opcap[4]);
+/* Once, at creation: fills opcap. */
+void capabilities_create(struct idxd *idxd);
 bool capabilities_command(const struct idxd *idxd, uint32_t code);
 /* Where tables are in BAR0: multiples of 0x100. */
 uint64_t table_grpcfg(const struct idxd *idxd);

@@ -44,7 +44,7 @@ def run(guest: GuestView, case: Case) -> ref.Outcome:
 @pytest.mark.parametrize("opcode", OPCODES, ids=hex)
 @settings(
     deadline=None,
-    max_examples=40,
+    max_examples=25,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 @given(data=st.data())

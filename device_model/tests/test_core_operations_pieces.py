@@ -60,7 +60,7 @@ PIECES = st.tuples(st.integers(0, 1 << 31), st.sampled_from([1, 3, 20, 600, 9000
 
 
 @pytest.mark.parametrize("opcode", OPCODES, ids=hex)
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data(), pieces=PIECES)
 def test_operation_does_what_the_specification_says_whatever_the_pieces(
     library: ctypes.CDLL, opcode: int, data: st.DataObject, pieces: tuple[int, int, bool]

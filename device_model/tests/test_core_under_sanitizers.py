@@ -66,3 +66,13 @@ def test_promises_hold_while_all_threads_work(flags: tuple[str, ...], rounds: in
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith(" devices\n")
+
+
+@pytest.mark.parametrize(("flags", "rounds"), [(ASAN, 20_000), (TSAN, 10_000)], ids=["address", "thread"])
+def test_promises_of_devices_of_their_own_hold_while_all_threads_work(flags: tuple[str, ...], rounds: int) -> None:
+    files = [C_TESTS / "stress_own.c", *sources("core", "platform", "vdev")]
+    program = build_c(f"stress_own-{flags[0][12:18]}", files, flags)
+    done = subprocess.run([program, "1", str(rounds)], capture_output=True, text=True, check=False, timeout=250)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith(" devices\n")

@@ -37,17 +37,16 @@ static void check_open(const struct vm *vm)
 	CHECK(!atomic_load(&vm->no_memory));
 }
 
-static bool on_find(struct dma_space *space, uint64_t iova, size_t len, bool write, struct dma_piece *piece)
+static bool on_find(struct dma_space *space, uint64_t iova, unsigned right, struct dma_range *range)
 {
 	struct vm *vm = space->ctx;
 
-	(void)write;
+	(void)right;
 	check_open(vm);
-	if (iova < RAM || iova - RAM >= RAM_SIZE)
-		return false;
-	piece->bytes = vm->memory + (iova - RAM);
-	piece->length = len < RAM_SIZE - (iova - RAM) ? len : RAM_SIZE - (iova - RAM);
-	return true;
+	*range = (struct dma_range){
+		.first = RAM, .last = RAM + RAM_SIZE - 1, .bytes = vm->memory, .rights = DMA_MAY_READ | DMA_MAY_WRITE,
+	};
+	return iova >= range->first && iova <= range->last;
 }
 
 static enum dma_result on_read(struct dma_space *space, uint64_t iova, void *buf, size_t len, size_t *done)
