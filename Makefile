@@ -4,7 +4,7 @@ BIN := .venv/bin
 PLACES := device_model host_ctl guest_tests qemu_patches
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-guests test bench coverage lint clean
+.PHONY: help setup run-guests test nightly bench coverage lint clean
 
 help: ## show this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -17,6 +17,9 @@ run-guests: setup ## run the isolation suite in guests; GUESTS=8 VECTORS=1 SEED=
 
 test: setup ## run all tests
 	$(BIN)/python -m pytest $(PLACES)
+
+nightly: setup ## core against model, 20000 examples each with a new seed (EXAMPLES=...); takes some 20 minutes
+	VDSA_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest device_model/tests/test_model_machines.py
 
 bench: setup ## measure latencies, ratios and whole runs
 	@$(BIN)/python -m guest_tests.bench

@@ -81,6 +81,37 @@ const struct iommu_target *vdev_target(struct vdev *vdev);
 void vdev_close_portal(struct vdev *vdev);
 void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats);
 
+struct observe_range { uint32_t first, stride, count, writable, flags; };
+struct observe_touch { uint64_t count, first_ns; uint32_t offset, bits; uint8_t region, kind, size; ...; };
+struct observe_watch { uint64_t reads, value, since_ns, last_ns, offset; uint32_t region, size; };
+struct tally {
+    uint64_t accepted, dropped, aborted, succeeded, refused, failed, injected, pended, ignored;
+};
+struct observe_stats {
+    uint64_t interrupts, interrupts_lost, descriptors, partial_stores, resets;
+    uint64_t reads[3], writes[3], accesses_refused, opcodes[256], commands[32], errors;
+    uint64_t dma_read_bytes, dma_written_bytes;
+    struct tally ledger;
+};
+#define OBSERVE_TOUCHES ...
+#define OBSERVE_POLL_READS ...
+#define OBSERVE_POLL_MS ...
+#define OBSERVE_POLL_MEAN_MS ...
+
+uint64_t vdev_region_size(const struct vdev *vdev, unsigned region);
+int vdev_peek(struct vdev *vdev, unsigned region, uint64_t offset, void *buf, uint32_t count);
+int vdev_observe_map(struct vdev *vdev, unsigned region, const struct observe_range *ranges, size_t count);
+size_t vdev_observe_touches(struct vdev *vdev, struct observe_touch *touches, size_t max, uint64_t *overflow);
+void vdev_observe_polling(struct vdev *vdev, struct observe_watch *now, struct observe_watch *longest);
+void vdev_observe_stats(struct vdev *vdev, struct observe_stats *stats);
+
+struct trace; struct trace_record { ...; };
+struct trace *trace_create(size_t capacity);
+void trace_destroy(struct trace *trace);
+size_t trace_read(struct trace *trace, struct trace_record *records, size_t max, uint64_t *lost);
+void vdev_observe_trace(struct vdev *vdev, struct trace *trace);
+size_t ledger_follow(struct ledger *ledger, uint64_t *next, struct ledger_record *records, size_t max, uint64_t *lost);
+
 struct vfu_server *vfu_server_start(struct vdev *vdev, const struct vfu_server_options *options, int *error);
 void vfu_server_stop(struct vfu_server *server);
 void vfu_server_get_stats(struct vfu_server *server, struct vfu_server_stats *stats);
@@ -94,6 +125,8 @@ SOURCE = """
 #include "core/idxd.h"
 #include "platform/platform.h"
 #include "transport/server.h"
+#include "vdev/observe.h"
+#include "vdev/trace.h"
 #include "vdev/vdev.h"
 #include "vdev/vlint.h"
 """
@@ -107,16 +140,23 @@ def c_sources(suffix: str = ".c") -> list[Path]:
 SHIPPED = "device_model._core"
 
 
-def make_ffi(module: str = SHIPPED, *, planted: bool = False, flags: Sequence[str] = ()) -> cffi.FFI:
+def make_ffi(
+    module: str = SHIPPED,
+    *,
+    planted: bool = False,
+    flags: Sequence[str] = (),
+    more_cdef: str = "",
+    more_source: str = "",
+) -> cffi.FFI:
     """The builder of `module`. planted: with places for planted faults (never part of a package).
 
-    flags: more of them, for compiler and linker.
+    flags: more of them, for compiler and linker. more_cdef, more_source: what a test's own build declares and adds.
     """
     ffi = cffi.FFI()
-    ffi.cdef(CDEF + (PLANTED_CDEF if planted else ""))
+    ffi.cdef(CDEF + (PLANTED_CDEF if planted else "") + more_cdef)
     ffi.set_source(
         module,
-        SOURCE,
+        SOURCE + more_source,
         sources=[str(path.relative_to(HERE.parent)) if module == SHIPPED else str(path) for path in c_sources()],
         include_dirs=[str(HERE)],
         depends=[str(path) for path in c_sources(".h")],

@@ -15,7 +15,10 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
+from device_model import observe
 from device_model.ledger import RECORD_SIZE, LedgerRecord, decode
+from device_model.observe import BurnDown, Polling, Touched, VdevStats
+from device_model.trace import Target, Tracer
 
 LEDGER_CAPACITY = 1 << 18
 """Records kept until they are read; 64 bytes each, touched only when used."""
@@ -108,17 +111,6 @@ class ServerStats:
     mapped_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class VdevStats:
-    """Counters of a virtual device (vdev/vdev.h)."""
-
-    interrupts: int
-    interrupts_lost: int
-    descriptors: int
-    partial_stores: int
-    resets: int
-
-
 def shipped_core() -> ModuleType:
     """The extension module that ships. DeviceError: it has not been built."""
     try:
@@ -176,6 +168,7 @@ class Device:
         self._gate = threading.Condition()
         self._inside = 0
         self._vdevs: set[Vdev] = set()
+        self._tracer: Tracer | None = None
 
     def _call(self, function: str, *arguments: Any) -> Any:
         """A call into the library; DeviceError once the device is closed. close() waits for those that are inside."""
@@ -289,6 +282,20 @@ class Device:
         raw, lost = self.take_ledger()
         return list(decode(raw)), lost
 
+    # ---- the trace ----
+
+    def trace(self, target: Target, **options: Any) -> Tracer:
+        """From now on every access of every guest is written to `target`, until the device is closed (device_model.trace).
+
+        Raises DeviceError if that is so already, OSError if the file cannot be written.
+        """
+        if self._tracer is not None or not self._platform:
+            raise DeviceError("a trace needs a device that is open and not traced yet")
+        self._tracer = Tracer(self._ffi, self._lib, self._ledger, target, **options)
+        for vdev in self._vdevs:
+            self._tracer.add(vdev)
+        return self._tracer
+
     # ---- virtual devices ----
 
     def create_vdev(self, config: VdevConfig | OwnVdevConfig) -> Vdev:
@@ -297,6 +304,8 @@ class Device:
             raise DeviceError("a virtual device needs a device that is open")
         vdev = Vdev(self, self._core, self._platform, config)
         self._vdevs.add(vdev)
+        if self._tracer is not None:
+            self._tracer.add(vdev)
         return vdev
 
     def forget(self, vdev: Vdev) -> None:
@@ -313,6 +322,8 @@ class Device:
         self._lib.platform_stop(platform)
         for vdev in list(self._vdevs):
             vdev.close()
+        if self._tracer is not None:
+            self._tracer.close()
         self._lib.platform_destroy(platform)
 
     def __enter__(self) -> Self:
@@ -342,6 +353,8 @@ class Vdev:
             self._vdev = self._make_shared(platform, config, error)
         if not self._vdev:
             raise DeviceError(f"virtual device {config.id}: {os.strerror(-error[0])} in {config}")
+        self.layout = observe.read_layout(self._ffi, self._lib, self._vdev)
+        _check(observe.tell_layout(self._ffi, self._lib, self._vdev, self.layout), f"registers of {config}")
 
     def _make_shared(self, platform: object, config: VdevConfig, error: Any) -> Any:
         vectors = self._ffi.new("struct vdev_vector[]", [{"entry": e, "handle": h} for e, h in config.vectors] or 1)
@@ -384,9 +397,27 @@ class Vdev:
 
     def stats(self) -> VdevStats:
         """Counters of the device behind the socket."""
-        stats = self._ffi.new("struct vdev_stats *")
-        self._lib.vdev_get_stats(self._vdev, stats)
-        return VdevStats(*(int(getattr(stats, name)) for name in VdevStats.__slots__))
+        return observe.read_stats(self._ffi, self._lib, self._vdev)
+
+    def burn_down(self) -> list[Touched]:
+        """Registers and bits that the guest touched and that this device does not model, in the order of their first time."""
+        return list(self.burn_down_whole().touched)
+
+    def burn_down_whole(self) -> BurnDown:
+        """burn_down(), and how many accesses found no place in its table."""
+        return observe.read_burn_down(self._ffi, self._lib, self._vdev, self.layout)
+
+    def polling(self) -> Polling | None:
+        """The register that the guest keeps reading now, for two seconds at least and without any other access; None: none."""
+        return observe.read_polling(self._ffi, self._lib, self._vdev, self.layout)[0]
+
+    def longest_polling(self) -> Polling | None:
+        """The longest time that it kept reading one, also if that is over."""
+        return observe.read_polling(self._ffi, self._lib, self._vdev, self.layout)[1]
+
+    def trace_to(self, trace: Any) -> None:
+        """Accesses of the guest go to a `struct trace *` from now on; called by the device."""
+        self._lib.vdev_observe_trace(self._vdev, trace)
 
     def wait_disconnected(self, count: int, timeout_ms: int) -> bool:
         """Blocks until `count` clients have come and gone; False after timeout_ms."""

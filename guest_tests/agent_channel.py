@@ -26,6 +26,7 @@ class AgentChannel:
         self.ram = ram
         self.symbols = agent_symbols(elf)
         self.block = AgentShared.from_buffer(ram, self.symbols.shared)
+        self.hint: Callable[[], str] = str
         self._elf = elf
         self._serial = serial
         self._lock = asyncio.Lock()
@@ -87,7 +88,12 @@ class AgentChannel:
         block = self.block
         state = f"boot {block.boot_count}, stage {Stage(block.stage).name}, command {block.command.seq}"
         answer = f"answered {block.answer.seq}, step {Step(block.answer.step).name}, progress {block.answer.progress}"
-        return AgentTimeout(self.name, f"{problem} after {timeout_s:g} s ({state}, {answer})")
+        return AgentTimeout(self.name, f"{problem} after {timeout_s:g} s ({state}, {answer}){self._doing()}")
+
+    def _doing(self) -> str:
+        """What the guest does instead of what is waited for, if somebody knows."""
+        hint = self.hint()
+        return f"; it {hint}" if hint else ""
 
     async def execute(
         self,
@@ -113,8 +119,9 @@ class AgentChannel:
             result = Result(answer.result)
             if result is not Result.OK and result not in accept:
                 raise AgentCommandFailed(
-                    self.name, op=op, slot=slot, result=result, step=Step(answer.step), detail=answer.detail
-                )
+                    self.name, op=op, slot=slot, result=result, step=Step(answer.step), detail=answer.detail,
+                    doing=self._doing() if result is Result.TIMEOUT else "",
+                )  # fmt: skip
             return result
 
     def _write(self, op: Op, slot: int, args: Sequence[int], timeout_s: float) -> None:

@@ -75,16 +75,18 @@ class AgentCrashed(AgentError):
 class AgentCommandFailed(AgentError):
     """The agent answered a command with something else than OK.
 
-    `detail` is CMDSTATUS for steps that send a command to the device.
+    `detail` is CMDSTATUS for steps that send a command to the device. `doing`: what the guest did meanwhile, for the message.
     """
 
-    def __init__(self, guest: str, *, op: Op, slot: int, result: Result, step: Step, detail: int) -> None:
+    def __init__(
+        self, guest: str, *, op: Op, slot: int, result: Result, step: Step, detail: int, doing: str = ""
+    ) -> None:
         self.op = op
         self.slot = slot
         self.result = result
         self.step = step
         self.detail = detail
-        super().__init__(guest, f"{op.name} on slot {slot}: {result.name} in step {step.name} (detail {detail:#x})")
+        super().__init__(guest, f"{op.name} on slot {slot}: {result.name} in step {step.name} (detail {detail:#x}){doing}")
 
 
 class SlotFailed(AgentError):

@@ -2,7 +2,7 @@
 
 import mmap
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from guest_tests.agent_abi import AgentEnable, AgentInterrupts
@@ -47,6 +47,15 @@ class AgentLink:
         self.vectors_per_slot = vectors_per_slot
         self._channel = AgentChannel(ram, serial, elf, name)
         self._block = self._channel.block
+
+    @property
+    def hint(self) -> Callable[[], str]:
+        """Asked when the guest hangs: what it does instead, as `keeps reading ...`; empty: nobody knows."""
+        return self._channel.hint
+
+    @hint.setter
+    def hint(self, hint: Callable[[], str]) -> None:
+        self._channel.hint = hint
 
     def close(self) -> None:
         """Stops listening and lets go of the RAM. Idempotent."""

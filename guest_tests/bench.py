@@ -19,6 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from device_model.build_core import C_FLAGS, c_sources
 from device_model.device import DeviceConfig
 from guest_tests.agent_build import AgentImage, build_agent
 from guest_tests.guests import first_sign_of_life_ms, running_guests
@@ -30,6 +31,7 @@ from qemu_patches import QemuBinary, find_qemu
 from qemu_patches.store import default_folder
 
 REGION_READ = Path(__file__).resolve().parent.parent / "device_model" / "bench" / "region_read.c"
+MODEL = REGION_READ.parents[1]
 BOOTS, CYCLES, FIRES = 20, 40, 2000
 
 
@@ -87,6 +89,25 @@ def _show_region_read(console: Console, read: dict[str, Any]) -> None:
     console.print(table)
 
 
+def _memmove(folder: Path) -> dict[str, dict[str, float]]:
+    """Memory Move through the whole device against memcpy of the same memory, on one CPU; built here, a process of its own."""
+    program = folder / "memmove"
+    sources = [MODEL / "bench" / "memmove.c", *c_sources()]
+    subprocess.run(["gcc", *C_FLAGS, "-o", program, *sources, "-pthread"], check=True)
+    done = subprocess.run([program], check=True, capture_output=True, text=True, timeout=300)
+    measured: dict[str, dict[str, float]] = json.loads(done.stdout)
+    return measured
+
+
+def _show_memmove(console: Console, moves: dict[str, dict[str, float]]) -> None:
+    table = Table("size", "ratio p50", "ratio p99", "memcpy ns", "device ns", "GB/s", title_justify="left")
+    table.title = "Memory Move through the device against memcpy (1.00: as fast)"
+    for size, one in moves.items():
+        ratios = f"{one['ratio_p50']:.2f}", f"{one['ratio_p99']:.2f}"
+        table.add_row(size, *ratios, f"{one['memcpy_ns']:.0f}", f"{one['device_ns']:.0f}", f"{one['gb_per_s']:.1f}")
+    console.print(table)
+
+
 def _whole_run(guests: int, vectors: int, report: Path) -> float:
     command = [sys.executable, "-m", "host_ctl", "run", "--quiet", "--accel", "tcg", "--seed", "7"]
     begin = time.perf_counter()
@@ -122,6 +143,8 @@ def main() -> int:
         folder = runs.path
         read = _region_read(folder)
         _show_region_read(console, read)
+        moves = _memmove(folder)
+        _show_memmove(console, moves)
         timings = [*asyncio.run(_life(image, qemu, folder)), *asyncio.run(_hotplug_and_fire(image, qemu, folder))]
         _show(console, timings)
         sizes = () if arguments.no_runs else ((8, 4), (64, 4))
@@ -136,7 +159,7 @@ def main() -> int:
         one.name: {"p50": one.p50, "p99": one.p99, "min": one.min, "n": one.n, "unit": one.unit} for one in timings
     }
     arguments.output.write_text(
-        json.dumps({"region_read": read, "latencies": named, "runs_s": seconds}, indent=2) + "\n"
+        json.dumps({"region_read": read, "memmove": moves, "latencies": named, "runs_s": seconds}, indent=2) + "\n"
     )
     return 0
 

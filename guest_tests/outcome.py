@@ -34,6 +34,9 @@ def make_result(
         scenarios=[_scenario(name, session.scenarios.get(name)) for name in names],
         controls=[_control(fault, session.controls.get(fault.id)) for fault in session.planned_controls],
         timings=_timings(seen),
+        touched=seen.diagnosis.touched(),
+        touches_lost=seen.diagnosis.overflow,
+        polled=seen.diagnosis.polled(),
     )
 
 

@@ -91,13 +91,14 @@ async def rig(session: Session, whole_rig: Rig) -> Rig:
 async def whole_rig(session: Session, members: list[Member]) -> AsyncIterator[Rig]:
     """The guests of the run, each with an mdev plugged into it while it ran."""
     options = session.options
-    host = await asyncio.to_thread(make_host, options.guests, options.vectors)
+    host = await asyncio.to_thread(make_host, options.guests, options.vectors, trace=options.trace)
     session.audit_before = host.audit().counts()
     rig = Rig(
         host, members[: options.guests], session.folder.path,
         vectors=options.vectors, seed=options.seed, eventfd=options.delivery == "eventfd",
         mdev_type=options.mdev_type,
     )  # fmt: skip
+    session.members = rig.members
     background = asyncio.all_tasks()
     try:
         session.progress.phase("Hotplugging an mdev into each running guest")
@@ -111,6 +112,7 @@ async def whole_rig(session: Session, members: list[Member]) -> AsyncIterator[Ri
             with contextlib.suppress(HostError, AgentError):
                 await finish(session, rig)
     finally:
+        session.members = []
         await _end_tasks(asyncio.all_tasks() - background)
         session.freeze(rig)
         await asyncio.to_thread(rig.close)

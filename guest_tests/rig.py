@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from device_model.device import DeviceConfig
+from device_model.device import DeviceConfig, DeviceError
 from guest_tests.agent_numbers import ItemResult, SlotState
 from guest_tests.agent_results import Item, ItemOutcome
 from guest_tests.descriptors import Opcode, Status, descriptor, firing_noop
+from guest_tests.diagnosis import Diagnosis
 from guest_tests.member import SLOT, Member
 from guest_tests.record import Record
 from host_ctl.host import Host
@@ -78,6 +79,7 @@ class Rig:
         self._eventfd = eventfd
         self._firing: dict[int, asyncio.Event] = {}
         self.patience_s = PATIENCE_S
+        self.diagnosis = Diagnosis()
 
     # ---- mdevs in and out of running guests ----
 
@@ -108,8 +110,16 @@ class Rig:
         finally:
             ejected.cancel()
         member.mdev = None
+        self.diagnosis.take(member.index, mdev.vdev)
         await asyncio.to_thread(self.host.destroy, mdev)
         self.record.destroyed(mdev)
+
+    def diagnose_present(self) -> None:
+        """Takes what the mdevs that are plugged have seen; they must go after it."""
+        for member in self.members:
+            with contextlib.suppress(DeviceError):  # closed while the run was being ended
+                if member.mdev is not None:
+                    self.diagnosis.take(member.index, member.mdev.vdev)
 
     async def _time_eject(self, member: Member) -> None:
         begin = time.perf_counter()
@@ -270,14 +280,14 @@ class ScatteredPasids(PasidAllocator):
         self._next = self._first + (pair * 0x1001 + second) % (self._last - self._first + 1)
 
 
-def make_host(guests: int, vectors: int, *, spare: int = 2) -> Host:
-    """A host whose device has room for `guests` mdevs of `vectors` vectors and some to spare."""
+def make_host(guests: int, vectors: int, *, spare: int = 2, trace: Path | None = None) -> Host:
+    """A host whose device has room for `guests` mdevs of `vectors` vectors and some to spare. trace: a file for one."""
     needed = (guests + spare) * vectors
     config = DeviceConfig(
         num_wqs=min(255, guests + spare),
         total_wq_size=min(0xFFFF, (guests + spare) * 64),
         num_ims=(needed + 255) // 256 * 256,
     )
-    host = Host(config)
+    host = Host(config, trace=trace)
     host.parts.pasids = ScatteredPasids()
     return host

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from guest_tests.agent_build import AgentImage, build_agent
 from guest_tests.controls import ControlRun
+from guest_tests.diagnosis import Diagnosis
 from guest_tests.guests import boots
+from guest_tests.member import Member
 from guest_tests.planted import Fault
 from guest_tests.rig import Rig, Timings
 from host_ctl.accelerator import AcceleratorChoice, choose_accelerator
@@ -54,6 +56,7 @@ class Seen:
     timings: Timings
     crashed: dict[int, str]
     sent: dict[int, tuple[int, int]]
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
 
     @classmethod
     def nothing(cls) -> Seen:
@@ -89,13 +92,21 @@ class Session:
     sent: dict[int, tuple[int, int]] = field(default_factory=dict)
     seen: Seen | None = None
     interrupted: str | None = None
+    members: list[Member] = field(default_factory=list)
+    """Guests that have been started."""
     resources_before: dict[str, int] = field(default_factory=open_resources)
+
+    def hangs(self) -> str:
+        """Guests that keep reading one register now, for the message of what was waiting for them; empty: none does."""
+        words = [f"guest {member.index} {hint}" for member in self.members if (hint := member.keeps_reading())]
+        return "; ".join(words)
 
     def freeze(self, rig: Rig) -> None:
         """Takes down what the unfaulted part has shown. Later calls change nothing."""
         if self.seen is not None:
             return
         members = rig.members
+        rig.diagnose_present()
         self.seen = Seen(
             due=dict(rig.record.due),
             guest_counts=rig.record.guest_counts(),
@@ -105,6 +116,7 @@ class Session:
             timings=rig.timings,
             crashed={m.index: problem for m in members if (problem := m.problem()) is not None},
             sent=self.sent,
+            diagnosis=rig.diagnosis,
         )
 
 

@@ -132,7 +132,10 @@ class Watcher:
         name = _name(report.nodeid)
         if report.when == "call" or report.outcome != "passed":
             outcome = _outcome(report)
-            self._session.scenarios[name] = ScenarioRun(outcome, report.duration, _message(report))
+            message = _message(report)
+            if outcome is not Outcome.PASSED and (hangs := self._session.hangs()) and hangs not in message:
+                message += f"\n{hangs}"
+            self._session.scenarios[name] = ScenarioRun(outcome, report.duration, message)
             self._session.progress.finished(name, self._shown(name, outcome), report.duration)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

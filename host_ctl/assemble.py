@@ -10,10 +10,12 @@ from host_ctl.results import (
     Control,
     Guest,
     Options,
+    Polled,
     Resource,
     RunResult,
     Scenario,
     Timing,
+    TouchedRegister,
     timing,
 )
 from host_ctl.unfinished import utc_now
@@ -32,6 +34,9 @@ def assemble(
     scenarios: Sequence[Scenario],
     controls: Sequence[Control],
     timings: Sequence[Timing] = (),
+    touched: Sequence[TouchedRegister] = (),
+    touches_lost: int = 0,
+    polled: Sequence[Polled] = (),
 ) -> RunResult:
     """The results of a run that ends now; its guests have to be numbered from 0.
 
@@ -61,6 +66,9 @@ def assemble(
         verdict=verdict.kind.value,
         reason=verdict.reason,
         interrupted=evidence.interrupted,
+        touched=tuple(touched),
+        touches_lost=touches_lost,
+        polled=tuple(polled),
     )
 
 

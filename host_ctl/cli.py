@@ -127,6 +127,11 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     shown = run.add_argument_group("what to show")
     shown.add_argument("--report", type=Path, default=default.report, metavar="DIR", help="report folder (%(default)s)")
+    shown.add_argument(
+        "--trace", nargs="?", const="", metavar="FILE",
+        help="write every access of the guests to their devices, decoded, to FILE (trace.txt in the report folder); "
+        "faults are planted untraced. VDSA_TRACE=1 traces to standard error, VDSA_TRACE=FILE appends to FILE",
+    )  # fmt: skip
     mode = shown.add_mutually_exclusive_group()
     mode.add_argument("--plain", action="store_true", help="one line for each step, as when not on a terminal")
     mode.add_argument("--quiet", action="store_true", help="only the last line: the verdict")
@@ -164,11 +169,30 @@ def _run(arguments: argparse.Namespace) -> int:
         guests=arguments.guests, vectors=arguments.vectors, seed=_seed(arguments.seed),
         delivery=arguments.delivery, accelerator=arguments.accel, report=arguments.report,
         only=tuple(arguments.only), controls=not arguments.no_controls, mdev_type=arguments.type,
+        trace=trace_file(arguments),
     )  # fmt: skip
     suite = load_suite()
     mode: Mode = "quiet" if arguments.quiet else "plain" if arguments.plain else "auto"
     with _lock(options.report):
+        _empty_trace(options.trace)
         return _run_and_report(suite, options, mode, arguments)
+
+
+def trace_file(arguments: argparse.Namespace) -> Path | None:
+    """--trace without a FILE writes beside the report."""
+    if arguments.trace is None:
+        return None
+    return Path(arguments.trace) if arguments.trace else arguments.report / "trace.txt"
+
+
+def _empty_trace(trace: Path | None) -> None:
+    """What an earlier run wrote there is not taken for this one's."""
+    if trace is None:
+        return
+    try:
+        trace.write_text("")
+    except OSError as error:
+        raise HostError(f"cannot write the trace to {trace} ({error.strerror}): choose another file") from error
 
 
 def _lock(folder: Path) -> RunLock:

@@ -130,11 +130,12 @@ class HotplugError(HostError):
 class GuestDidNotEject(HotplugError):
     """The guest was asked to give a device up and has not done so in time. The request stays pending."""
 
-    def __init__(self, guest: str, device_id: str, limit_s: float) -> None:
+    def __init__(self, guest: str, device_id: str, limit_s: float, doing: str = "") -> None:
+        self.limit_s = limit_s
         super().__init__(
             guest,
             "device_del",
             device_id,
-            f"the guest did not eject the device in {limit_s:g} s",
+            f"the guest did not eject the device in {limit_s:g} s" + (f", it {doing}" if doing else ""),
             "it may be busy or crashed; unplug() again goes on waiting, close() ends the guest",
         )

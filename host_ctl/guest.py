@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from host_ctl.errors import GuestDied, HotplugError, MonitorError, MonitorLost, QemuLaunchError
+from host_ctl.errors import GuestDidNotEject, GuestDied, HotplugError, MonitorError, MonitorLost, QemuLaunchError
 from host_ctl.guest_command import RAM_ID, GuestSpec, InheritedFds, guest_options
 from host_ctl.guest_ports import GuestPorts, Plugged
 from host_ctl.guest_ram import GuestRam
@@ -51,6 +51,8 @@ class Guest:
         self.monitor = QmpMonitor(spec.name)
         self.died: asyncio.Future[GuestDied] = asyncio.get_running_loop().create_future()
         self.on_detached: list[Callable[[str], None]] = []
+        self.hint: Callable[[], str] = str
+        """Asked when the guest hangs: what it does instead, as `keeps reading ...`; empty: nobody knows."""
         self._last_words = ""
         self._ram_is_shared = False
         self._ports = GuestPorts(self)
@@ -133,7 +135,10 @@ class Guest:
         Raises GuestDidNotEject after `limit_s` seconds (the request stays pending, and a later unplug() waits on),
         HotplugError (no such device), GuestDied.
         """
-        return await self._ports.remove(device_id, limit_s)
+        try:
+            return await self._ports.remove(device_id, limit_s)
+        except GuestDidNotEject as error:
+            raise GuestDidNotEject(self.name, device_id, error.limit_s, self.hint()) from error
 
     @property
     def devices(self) -> dict[int, str]:

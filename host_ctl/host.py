@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from types import ModuleType
 
 from device_model.device import LEDGER_CAPACITY, Device, DeviceConfig
 from device_model.ledger import LedgerRecord
+from device_model.trace import Target, target_of
 from host_ctl.errors import HostError
 from host_ctl.irq_domain import ArrayDomain
 from host_ctl.mdev import Mdev, Parts, describe
@@ -48,6 +50,15 @@ def _in_words(name: str) -> str:
     return " ".join(capitals.get(word, word) for word in name.split("_"))
 
 
+def _start_trace(device: Device, target: Target | None) -> None:
+    if target is None:
+        return
+    try:
+        device.trace(target)
+    except OSError as error:
+        raise HostError(f"cannot write the trace to {target} ({error.strerror}): choose another file") from error
+
+
 class Host:
     """Creates and destroys mdevs. Calls block until done and may come from several threads; close() undoes everything."""
 
@@ -58,10 +69,15 @@ class Host:
         wq_size: int = 64,
         core: ModuleType | None = None,
         ledger_capacity: int = LEDGER_CAPACITY,
+        trace: Target | None = None,
     ) -> None:
-        """Raises DeviceError or CommandFailed if the sizes do not fit each other."""
+        """trace: where all that guests do is written, line by line; default: where VDSA_TRACE says, if it is set.
+
+        Raises DeviceError or CommandFailed if the sizes do not fit each other, HostError if the trace cannot be written.
+        """
         self.device = Device(config, core=core, ledger_capacity=ledger_capacity)
         try:
+            _start_trace(self.device, trace or target_of(os.environ))
             chip = PhysicalDevice(self.device, wq_size=wq_size)
         except BaseException:
             self.device.close()

@@ -38,6 +38,7 @@ class OptionsError(HostError):
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """A run. vectors: IMS-backed ones of each guest. only: scenarios whose name contains one of these; empty: all.
+    trace: a file for all that guests do to their devices; None: none is written.
 
     Raises OptionsError, with everything that is wrong at once.
     """
@@ -50,6 +51,7 @@ class RunOptions:
     report: Path = Path("build/report")
     only: tuple[str, ...] = ()
     controls: bool = True
+    trace: Path | None = None
     mdev_type: str = DEFAULT_TYPE
 
     def __post_init__(self) -> None:

@@ -13,7 +13,8 @@ COMMAND_LIMIT_S = 10.0
 """Bound on a command. It waits for one descriptor at most; a busy machine may delay that by seconds."""
 
 _VERSION, _GENCAP, _WQCAP, _OFFSETS = 0x00, 0x10, 0x20, 0x60
-_CMD, _CMDSTATUS = 0xA0, 0xA8
+_GENCFG, _CMD, _CMDSTATUS = 0x80, 0xA0, 0xA8
+_USER_INTERRUPTS = 1 << 12
 _ACTIVE = 1 << 31
 _IMS_STRIDE = 16
 
@@ -86,6 +87,7 @@ class PhysicalDevice:
             in_word = max(0, min(64, self.num_wqs - 64 * word))
             self.device.write(self._grpcfg + 8 * word, (1 << in_word) - 1, 8)
         self.device.write(self._grpcfg + 32, 1, 8)
+        self.device.write(_GENCFG, _USER_INTERRUPTS)  # virtual machines run with a PASID
         self.command(Command.ENABLE_DEVICE)
 
     def command(self, command: Command, operand: int = 0) -> int:

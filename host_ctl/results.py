@@ -112,6 +112,28 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     unit: Annotated[Text, _about("unit of the four values")]
 
 
+class TouchedRegister(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something that guests did with a register or with bits that their device does not model."""
+
+    register: Annotated[Text, _about("name in the specification, or the offset where it has none")]
+    region: Annotated[Text, _about("BAR0, BAR2 or config")]
+    offset: Annotated[Count, _about("in the region, in bytes")]
+    what: Annotated[Text, _about("what was done with it")]
+    guests: Annotated[tuple[Count, ...], _about("guests that did it")]
+    count: Annotated[Count, _about("how often, all together")]
+
+
+class Polled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The longest time for which a guest read one register, always with the same value, and did nothing else."""
+
+    guest: Annotated[Count, _about("guest index")]
+    register: Annotated[Text, _about("name of the register")]
+    value: Annotated[Count, _about("what it read")]
+    meaning: Annotated[str, _about("the value in words; empty: it has none")]
+    reads: Annotated[Count, _about("how often")]
+    seconds: Annotated[float, Meta(ge=0), _about("for how long")]
+
+
 class RunResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole run."""
 
@@ -136,10 +158,13 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     verdict: Annotated[VerdictName, _about("what the run came to")]
     reason: Annotated[Text, _about("why, in one sentence")]
     interrupted: Annotated[str | None, _about("what ended the run early; null: it ran to its end")] = None
+    touched: Annotated[tuple[TouchedRegister, ...], _about("what guests touched that is not modelled")] = ()
+    touches_lost: Annotated[Count, _about("such accesses that a device had no place to record")] = 0
+    polled: Annotated[tuple[Polled, ...], _about("guests that kept reading one register for two seconds or more")] = ()
 
 
 PARTS: tuple[type[msgspec.Struct], ...] = (
-    RunResult, Options, Guest, Scenario, Control, ConditionResult, Resource, Timing,
+    RunResult, Options, Guest, Scenario, Control, ConditionResult, Resource, Timing, TouchedRegister, Polled,
 )  # fmt: skip
 
 

@@ -103,6 +103,7 @@ require_packages() {
     has_venv || missing+=("$version-venv")
     has_python_headers || missing+=("$version-dev")
     has_compiler || missing+=(gcc libc6-dev)
+    has_isal || missing+=(libisal-dev)
     has_certificates || wanted+=(ca-certificates)
     if ((${#missing[@]} + ${#wanted[@]} == 0)); then
         return
@@ -113,11 +114,12 @@ require_packages() {
     elif ((${#missing[@]} > 0)); then
         fail "system packages are missing, and only root can install them." \
             "Ask for: apt-get install ${wanted[*]}" \
-            "(those are Debian's names; elsewhere: venv and C headers of $("$PYTHON" --version), a C compiler)"
+            "(those are Debian's names; elsewhere: venv and C headers of $("$PYTHON" --version), a C compiler, ISA-L with headers)"
     fi
     has_venv || fail "$PYTHON still cannot make environments: the module ensurepip is missing. Set PYTHON to another."
     has_python_headers || fail "the C headers of $PYTHON are still missing (Python.h). Set PYTHON to another."
     has_compiler || fail "gcc still cannot make a program: see gcc build/try.c"
+    has_isal || fail "ISA-L is still missing (libisal-dev): see gcc build/try-isal.c -lisal"
 }
 
 has_venv() {
@@ -134,6 +136,12 @@ has_compiler() {
 #include <stdio.h>
 int main(void) { return printf("%d", (int)INT32_C(0)) != 1; }' >build/try.c
     gcc build/try.c -o build/try 2>/dev/null
+}
+
+has_isal() {
+    echo '#include <isa-l/crc.h>
+int main(void) { return crc16_t10dif(0, (const unsigned char *)"", 1) != 0; }' >build/try-isal.c
+    gcc build/try-isal.c -o build/try-isal -lisal 2>/dev/null
 }
 
 has_certificates() {

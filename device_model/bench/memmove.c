@@ -77,7 +77,7 @@ static void make_device(struct rig *rig)
 	idxd_bar0_write(rig->idxd, 0x600, 8, 1);
 	idxd_bar0_write(rig->idxd, 0x620, 8, 1);
 	idxd_bar0_write(rig->idxd, REG_CMD, 4, CMD_ENABLE_DEVICE << 20);
-	idxd_bar0_write(rig->idxd, HOST_WQCFG + 8, 4, 1 | PASID << 8 | 1u << 28);
+	idxd_bar0_write(rig->idxd, HOST_WQCFG + 8, 4, 1 | 1 << 4 | PASID << 8 | 1u << 28);
 	idxd_bar0_write(rig->idxd, HOST_WQCFG + 12, 4, 21 | 8 << 5);
 	need(idxd_wq_enable(rig->idxd, 0) == CMDERR_NONE, "work queue");
 }

@@ -26,19 +26,21 @@ static bool fetch(struct turn *turn, const struct request *request, struct outco
 	}
 	batch->first = batch->fetched;
 	batch->fetched += result == DMA_OK ? part : (uint32_t)(done / PORTAL_DESC);
+	batch->first_cause = atomic_fetch_add(&turn->idxd->last_cause, batch->fetched - batch->first) + 1;
 	return true;
 }
 
 /* Members inherit portal, PASID and requester of the batch (3.7, 3.8), but have a cause of their own. */
-static struct request parse_member(struct turn *turn, const uint8_t raw[PORTAL_DESC], uint32_t index)
+static void parse_member(const struct turn *turn, struct request *request)
 {
-	struct request request = request_parse(turn, raw, atomic_fetch_add(&turn->idxd->last_cause, 1) + 1);
+	const struct batch *batch = &turn->wq->batch;
+	const uint32_t place = batch->next - batch->first;
 
-	request.in_batch = true;
-	request.index = index;
-	request.witness.flags |= LEDGER_F_MEMBER;
-	request.witness.accepted_ns = 0; /* its latency would be that of the members before it */
-	return request;
+	request_parse(turn, batch->members[place], batch->first_cause + place, request);
+	request->in_batch = true;
+	request->index = batch->next;
+	request->witness.flags |= LEDGER_F_MEMBER;
+	request->witness.accepted_ns = 0; /* its latency would be that of the members before it */
 }
 
 /* There is more to do; no member will be processed any more; nothing at all will happen any more. */
@@ -55,7 +57,7 @@ static enum progress run_member(struct turn *turn)
 		return ABANDONED;
 	if ((raw[4] & DESC_F_FENCE) && batch->failed)
 		return MEMBERS_END;
-	request = parse_member(turn, raw, batch->next);
+	parse_member(turn, &request);
 	turn_note(turn, &request, LEDGER_ACCEPTED, 0);
 	status = execute(turn, &request);
 	if (status == STATUS_NONE) {
@@ -122,10 +124,11 @@ static bool end(struct turn *turn, const struct request *request, struct outcome
 bool batch_run(struct turn *turn)
 {
 	const struct work *work = &turn->wq->current;
-	const struct request request = request_parse(turn, work->desc, work->cause);
+	struct request request;
 	struct outcome outcome = { .status = STATUS_NONE };
 	bool abandoned;
 
+	request_parse(turn, work->desc, work->cause, &request);
 	if (turn->wq->batch.count == 0 && begin(turn, &request, &abandoned))
 		return !abandoned;
 	return run_members(turn, &request, &outcome) == MEMBERS_END && end(turn, &request, &outcome);

@@ -1,4 +1,6 @@
 /* capabilities.c - what the device is and can do (DSA specification 9.2.1 - 9.2.7, 9.2.14), and where its tables are. */
+#include <string.h>
+
 #include "idxd_internal.h"
 #include "operation.h"
 
@@ -108,12 +110,12 @@ bool capabilities_command(const struct idxd *idxd, uint32_t code)
 	return code < 64 && (commands(idxd) >> code & 1);
 }
 
-void capabilities_operations(const struct idxd *idxd, uint64_t opcap[4])
+void capabilities_create(struct idxd *idxd)
 {
-	operation_capabilities(opcap);
+	operation_capabilities(idxd->opcap);
 	if (idxd->config.kind == IDXD_IAA) {
-		opcap[0] = 1ull << OP_NOOP | 1ull << OP_DRAIN;
-		opcap[1] = opcap[2] = opcap[3] = 0;
+		memset(idxd->opcap, 0, sizeof(idxd->opcap));
+		idxd->opcap[0] = 1ull << OP_NOOP | 1ull << OP_DRAIN;
 	}
 }
 
@@ -127,14 +129,6 @@ static uint64_t offsets(const struct idxd *idxd)
 	if (idxd->ims)
 		value |= table_ims(idxd) / 0x100 << 48;
 	return value;
-}
-
-static uint64_t opcap_word(const struct idxd *idxd, uint64_t offset)
-{
-	uint64_t opcap[4];
-
-	capabilities_operations(idxd, opcap);
-	return opcap[(offset - REG_OPCAP) / 8];
 }
 
 uint64_t capabilities_read(const struct idxd *idxd, uint64_t offset)
@@ -156,6 +150,6 @@ uint64_t capabilities_read(const struct idxd *idxd, uint64_t offset)
 		return has(idxd, IDXD_NO_CMDCAP) ? 0 : commands(idxd);
 	case REG_IAACAP: /* nothing beyond what version 1 has */
 	default:
-		return offset >= REG_OPCAP && offset < REG_OPCAP + 32 ? opcap_word(idxd, offset) : 0;
+		return offset >= REG_OPCAP && offset < REG_OPCAP + 32 ? idxd->opcap[(offset - REG_OPCAP) / 8] : 0;
 	}
 }

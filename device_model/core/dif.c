@@ -66,10 +66,9 @@ size_t dif_block_size(uint8_t dif_flags)
 	return sizes[dif_flags & DIF_BLOCK_SIZE];
 }
 
-uint16_t dif_guard(uint8_t dif_flags, const uint8_t *in, uint8_t *out, size_t size)
+uint16_t dif_guard(uint8_t dif_flags, const uint8_t *block, size_t size)
 {
-	const uint16_t seed = dif_flags & DIF_INVERT_SEED ? 0xFFFF : 0;
-	const uint16_t guard = out ? isal_crc_t10_copy(seed, out, in, size) : isal_crc_t10(seed, in, size);
+	const uint16_t guard = crc16_t10dif(dif_flags & DIF_INVERT_SEED ? 0xFFFF : 0, block, size);
 
 	return dif_flags & DIF_INVERT_RESULT ? (uint16_t)~guard : guard;
 }

@@ -34,8 +34,8 @@ struct dif_field dif_field_read(const uint8_t raw[DIF_SIZE]);
 void dif_field_write(const struct dif_field *field, uint8_t raw[DIF_SIZE]);
 
 size_t dif_block_size(uint8_t dif_flags);
-/* The guard of a block. out not NULL: copies the block there, too. */
-uint16_t dif_guard(uint8_t dif_flags, const uint8_t *in, uint8_t *out, size_t size);
+/* The guard of a block. */
+uint16_t dif_guard(uint8_t dif_flags, const uint8_t *block, size_t size);
 /* DIF_ERROR_* of a field in the source whose block has this guard; 0: it is as it should be. */
 uint8_t dif_errors(const struct dif_tags *expected, const struct dif_field *found, uint16_t guard);
 

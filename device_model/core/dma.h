@@ -19,17 +19,21 @@ enum dma_result {
 	DMA_FAILED = 2, /* the VM is gone or did not answer in time                                                  */
 };
 
-struct dma_piece {
-	uint8_t *bytes; /* NULL: it can only be moved, by read and write: a file that may shrink, or memory reached by messages */
-	size_t length;
+enum { DMA_MAY_READ = 1, DMA_MAY_WRITE = 2 };
+
+/* Memory that goes on in one piece. */
+struct dma_range {
+	uint64_t first, last; /* IOVAs, both inside */
+	uint8_t *bytes;       /* of `first`. NULL: only to be moved by read and write: a file that may shrink, or reached by messages */
+	unsigned rights;      /* DMA_MAY_*; 0: nothing */
 };
 
 struct dma_space;
 
 struct dma_space_ops {
-	/* What goes on in one piece from iova: at least 1 byte, at most len > 0. False: a fault at iova. The piece stays
-	 * until the space is left. */
-	bool (*find)(struct dma_space *space, uint64_t iova, size_t len, bool write, struct dma_piece *piece);
+	/* The range that iova is in, with this right and maybe others. False: a fault at iova. It stays until the space is
+	 * left, or read or write is called. */
+	bool (*find)(struct dma_space *space, uint64_t iova, unsigned right, struct dma_range *range);
 	/* For any memory. iova + len may wrap: a fault at the end of the address space. While they wait for an answer of the
 	 * requester, memory may be taken away. */
 	enum dma_result (*read)(struct dma_space *space, uint64_t iova, void *buf, size_t len, size_t *done);
@@ -38,18 +42,12 @@ struct dma_space_ops {
 	void (*leave)(struct dma_space *space);
 };
 
-/* For the ops: in which phase of the memory map it was entered, and where memory was found last. */
-struct dma_visit {
-	unsigned phase;
-	const void *recent[2];
-};
-
 /* Filled in by who lets it in, layer by layer. Belongs to one thread. */
 struct dma_space {
 	const struct dma_space_ops *ops;
-	void *ctx; /* of the ops */
-	void *way; /* of the IOMMU: how it was entered */
-	struct dma_visit visit;
+	void *ctx;      /* of the ops */
+	void *way;      /* of the IOMMU: how it was entered */
+	unsigned phase; /* of the ops */
 };
 
 #endif

@@ -98,8 +98,9 @@ static bool take_turn(struct turn *turn)
 	if (work->desc[7] == OP_BATCH && !turn->terms.iaa) {
 		ended = batch_run(turn);
 	} else {
-		const struct request request = request_parse(turn, work->desc, work->cause);
+		struct request request;
 
+		request_parse(turn, work->desc, work->cause, &request);
 		ended = execute(turn, &request) != STATUS_NONE;
 	}
 	turn_leave(turn);
@@ -130,6 +131,7 @@ static bool step_locked(struct idxd *idxd, struct engine *engine)
 		.max_xfer_log2 = WQCFG_LIMITS_XFER(limits),
 		.max_batch_log2 = WQCFG_LIMITS_BATCH(limits),
 		.iaa = idxd->config.kind == IDXD_IAA,
+		.no_interrupts = wqcfg_no_interrupts(idxd, turn.index),
 	};
 	wqcfg_operations(idxd, turn.index, turn.terms.operations);
 	pthread_mutex_unlock(&idxd->lock);

@@ -8,10 +8,11 @@
 #include "turn.h"
 
 /* A dedicated queue runs with the PASID of its WQCFG; the descriptor's own is ignored (8.1.1). */
-struct request request_parse(const struct turn *turn, const uint8_t raw[PORTAL_DESC], uint64_t cause)
+void request_parse(const struct turn *turn, const uint8_t raw[PORTAL_DESC], uint64_t cause, struct request *request)
 {
 	const struct work *work = &turn->wq->current;
-	struct request request = {
+
+	*request = (struct request){
 		.raw = raw,
 		.flags = (uint32_t)field(raw, 4, 4) & 0xFFFFFFu,
 		.opcode = raw[7],
@@ -23,20 +24,18 @@ struct request request_parse(const struct turn *turn, const uint8_t raw[PORTAL_D
 		.wq = turn->index,
 		.portal = work->portal,
 		.terms = turn->terms,
+		.witness = {
+			.cause = cause,
+			.accepted_ns = work->accepted_ns,
+			.requester = work->requester,
+			.pasid = turn->terms.pasid,
+			.wq = (uint16_t)turn->index,
+		},
 	};
-
-	request.witness = (struct witness){
-		.cause = cause,
-		.accepted_ns = work->accepted_ns,
-		.requester = work->requester,
-		.pasid = turn->terms.pasid,
-		.wq = (uint16_t)turn->index,
-		.handle = request.handle,
-		.opcode = request.opcode,
-		.flags = (uint8_t)((request.flags & DESC_F_CRAV ? LEDGER_F_CRAV : 0) |
-				   (request.flags & DESC_F_RCI ? LEDGER_F_RCI : 0)),
-	};
-	return request;
+	request->witness.handle = request->handle;
+	request->witness.opcode = request->opcode;
+	request->witness.flags = (uint8_t)((request->flags & DESC_F_CRAV ? LEDGER_F_CRAV : 0) |
+					   (request->flags & DESC_F_RCI ? LEDGER_F_RCI : 0));
 }
 
 /* ---- validation: no effect of any kind ---- */
@@ -60,6 +59,8 @@ static uint32_t find_invalid_flags(const struct request *request, const struct o
 
 	if (!(request->flags & DESC_F_CRAV)) /* reserved without a record address (8.1.3) */
 		invalid |= request->flags & (DESC_F_RCR | DESC_F_CR_TC);
+	if (request->terms.no_interrupts)
+		invalid |= request->flags & DESC_F_RCI;
 	return invalid | operation_wrong_flags(operation, request);
 }
 

@@ -30,6 +30,7 @@ bool function_create(struct idxd *idxd)
 		.pended = LEDGER_PENDED,
 	};
 
+	capabilities_create(idxd);
 	if (config.vectors > 0) {
 		idxd->msix = msix_create(&config, &sink, idxd->ledger);
 		if (!idxd->msix)
@@ -115,7 +116,6 @@ static void begin_flr(struct idxd *idxd)
 	while (idxd->resetting)
 		pthread_cond_wait(&idxd->settled, &idxd->lock);
 	idxd->resetting = true;
-	idxd->cmd_interrupt = false;
 	idxd->state = DEVICE_DRAINING;
 }
 

@@ -53,7 +53,7 @@ struct idxd_ports {
 	 * nothing is there, every access is a fault. True: dma_leave must follow, on the same thread. */
 	bool (*dma_enter)(void *ctx, bool pasid_enable, uint32_t pasid, struct dma_space *space);
 	void (*dma_leave)(void *ctx, struct dma_space *space);
-	/* An error that has no completion record to go to, in the format of SWERROR (9.2.16). */
+	/* An error that has no completion record to go to, in the format of SWERROR (9.2.15). */
 	void (*error)(void *ctx, uint32_t wq, const uint64_t swerror[4]);
 };
 

@@ -24,6 +24,7 @@ enum { BATCH_PART = 32 };
 struct batch {
 	/* Members: in all, 0 if it has not been begun; the next to be processed; copied so far, those from `first` on are here. */
 	uint32_t count, next, fetched, first;
+	uint64_t first_cause;          /* of the member `first`: their causes follow each other */
 	bool failed;                   /* one has ended with another status than success */
 	uint8_t members[BATCH_PART][PORTAL_DESC];
 };
@@ -67,6 +68,7 @@ struct idxd {
 	struct engine *engines;   /* num_engines */
 	struct arbiter *arbiters; /* num_groups */
 	atomic_uint_fast64_t last_cause; /* numbers of descriptors, those of members of batches among them */
+	uint64_t opcap[4]; /* OPCAP, fixed at creation */
 	uint32_t planted;
 	bool stopping;
 	/* registers */
@@ -97,7 +99,8 @@ void registers_error(struct idxd *idxd, uint32_t wq, const uint64_t swerror[4]);
 /* capabilities.c */
 /* The register at an offset that is a multiple of 8, up to OFFSETS, and CMDCAP and IAACAP; else 0. */
 uint64_t capabilities_read(const struct idxd *idxd, uint64_t offset);
-void capabilities_operations(const struct idxd *idxd, uint64_t opcap[4]);
+/* Once, at creation: fills opcap. */
+void capabilities_create(struct idxd *idxd);
 bool capabilities_command(const struct idxd *idxd, uint32_t code);
 /* Where tables are in BAR0: multiples of 0x100. */
 uint64_t table_grpcfg(const struct idxd *idxd);
@@ -113,6 +116,8 @@ uint32_t wq_read_cfg(const struct idxd *idxd, uint32_t wq, unsigned dword);
 enum command_error wqcfg_check(const struct idxd *idxd, const struct wq *wq);
 /* The operations that a work queue takes. */
 void wqcfg_operations(const struct idxd *idxd, uint32_t wq, uint64_t operations[4]);
+/* Descriptors of this queue may not ask for completion interrupts: user mode, which GENCFG does not give them (9.2.8). */
+bool wqcfg_no_interrupts(const struct idxd *idxd, uint32_t wq);
 /* Reset WQ: initial values, but for the size (3.15). */
 void wqcfg_reset(struct idxd *idxd, uint32_t wq);
 /* GRPCFG and WQCFG to their initial values, all work queues Disabled. */

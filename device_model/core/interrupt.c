@@ -26,12 +26,18 @@ static enum refusal refuse_for_want_of_a_table(const struct turn *turn, const st
 	return REFUSAL_OUT_OF_RANGE;
 }
 
+/* An interrupt that may not be asked for is an invalid flag, and is not sent to say so. */
+static bool wants_interrupt(const struct request *request)
+{
+	return (request->flags & DESC_F_RCI) && !request->terms.no_interrupts;
+}
+
 bool interrupt_allowed(struct turn *turn, const struct request *request)
 {
 	struct idxd *idxd = turn->idxd;
 	enum refusal refusal;
 
-	if (!(request->flags & DESC_F_RCI))
+	if (!wants_interrupt(request))
 		return true;
 	turn_leave(turn);
 	if (!has_table(idxd, request))
@@ -47,7 +53,7 @@ void interrupt_raise(struct turn *turn, const struct request *request)
 {
 	struct idxd *idxd = turn->idxd;
 
-	if (!(request->flags & DESC_F_RCI))
+	if (!wants_interrupt(request))
 		return;
 	turn_leave(turn);
 	if (request->portal == PORTAL_IMS)

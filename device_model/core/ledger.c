@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "tally.h"
+
 _Static_assert(sizeof(struct ledger_record) == 64, "a ledger record is 64 bytes");
 
 struct ledger {
@@ -12,6 +14,7 @@ struct ledger {
 	uint64_t taken;   /* records ever read or lost */
 	size_t capacity;
 	struct ledger_record *ring;
+	struct tallies tallies;
 };
 
 struct ledger *ledger_create(size_t capacity)
@@ -67,6 +70,7 @@ void ledger_write_all(struct ledger *ledger, const struct ledger_record *records
 		slot->seq = ledger->written++;
 		if (slot->time_ns == 0)
 			slot->time_ns = now;
+		tallies_count(&ledger->tallies, &records[i]);
 	}
 	pthread_mutex_unlock(&ledger->lock);
 }
@@ -76,17 +80,68 @@ void ledger_write(struct ledger *ledger, const struct ledger_record *record)
 	ledger_write_all(ledger, record, 1);
 }
 
-size_t ledger_read(struct ledger *ledger, struct ledger_record *records, size_t max, uint64_t *lost)
+/* Lock held. The place of a reader who may have fallen behind by more than the ring holds. */
+static uint64_t catch_up(const struct ledger *ledger, uint64_t next, uint64_t *lost)
+{
+	if (ledger->written - next <= ledger->capacity)
+		return next;
+	*lost += ledger->written - next - ledger->capacity;
+	return ledger->written - ledger->capacity;
+}
+
+/* Lock held. */
+static size_t copy(const struct ledger *ledger, uint64_t *next, struct ledger_record *records, size_t max)
 {
 	size_t count = 0;
 
+	while (count < max && *next < ledger->written)
+		records[count++] = ledger->ring[(*next)++ & (ledger->capacity - 1)];
+	return count;
+}
+
+size_t ledger_read(struct ledger *ledger, struct ledger_record *records, size_t max, uint64_t *lost)
+{
+	size_t count;
+
 	pthread_mutex_lock(&ledger->lock);
-	if (ledger->written - ledger->taken > ledger->capacity) {
-		*lost += ledger->written - ledger->taken - ledger->capacity;
-		ledger->taken = ledger->written - ledger->capacity;
-	}
-	while (count < max && ledger->taken < ledger->written)
-		records[count++] = ledger->ring[ledger->taken++ & (ledger->capacity - 1)];
+	ledger->taken = catch_up(ledger, ledger->taken, lost);
+	count = copy(ledger, &ledger->taken, records, max);
 	pthread_mutex_unlock(&ledger->lock);
 	return count;
+}
+
+size_t ledger_follow(struct ledger *ledger, uint64_t *next, struct ledger_record *records, size_t max, uint64_t *lost)
+{
+	size_t count;
+
+	pthread_mutex_lock(&ledger->lock);
+	if (*next > ledger->written)
+		*next = ledger->written;
+	*next = catch_up(ledger, *next, lost);
+	count = copy(ledger, next, records, max);
+	pthread_mutex_unlock(&ledger->lock);
+	return count;
+}
+
+/* ---- counts of one virtual device ---- */
+
+void ledger_tally_add(struct ledger *ledger, struct tally_entry *entry)
+{
+	pthread_mutex_lock(&ledger->lock);
+	tallies_add(&ledger->tallies, entry);
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+void ledger_tally_remove(struct ledger *ledger, struct tally_entry *entry)
+{
+	pthread_mutex_lock(&ledger->lock);
+	tallies_remove(&ledger->tallies, entry);
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+void ledger_tally_get(struct ledger *ledger, const struct tally_entry *entry, struct tally *counts)
+{
+	pthread_mutex_lock(&ledger->lock);
+	*counts = entry->counts;
+	pthread_mutex_unlock(&ledger->lock);
 }

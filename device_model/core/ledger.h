@@ -91,4 +91,18 @@ void ledger_write_all(struct ledger *ledger, const struct ledger_record *records
 /* Takes up to max records in order. *lost is increased by the number overwritten before they could be read. */
 size_t ledger_read(struct ledger *ledger, struct ledger_record *records, size_t max, uint64_t *lost);
 
+/*
+ * The same for one more reader with a place of its own, which takes nothing away from ledger_read(). *next is the seq of the record to
+ * begin with, and is moved behind the last one copied; UINT64_MAX: begins with what is written from now on.
+ */
+size_t ledger_follow(struct ledger *ledger, uint64_t *next, struct ledger_record *records, size_t max, uint64_t *lost);
+
+struct tally;
+struct tally_entry;
+/* From now on records of the virtual device entry->id are counted in *entry (tally.h), until it is removed. */
+void ledger_tally_add(struct ledger *ledger, struct tally_entry *entry);
+void ledger_tally_remove(struct ledger *ledger, struct tally_entry *entry);
+/* All counts as of one moment. */
+void ledger_tally_get(struct ledger *ledger, const struct tally_entry *entry, struct tally *counts);
+
 #endif

@@ -12,7 +12,19 @@ enum {
 	WORD = 8,
 };
 
+/* A part of a range. */
+struct piece {
+	uint8_t *bytes; /* NULL: to be moved by read and write */
+	size_t length;
+};
+
 /* ---- the lease ---- */
+
+static void forget_ranges(struct memory *memory)
+{
+	memory->recent[0].rights = 0;
+	memory->recent[1].rights = 0;
+}
 
 void memory_enter(struct memory *memory, struct idxd *idxd, bool pasid_enable, uint32_t pasid, uint8_t *scratch)
 {
@@ -23,6 +35,7 @@ void memory_enter(struct memory *memory, struct idxd *idxd, bool pasid_enable, u
 	memory->entered = false;
 	memory->open = 0;
 	memory->lease = 0;
+	forget_ranges(memory);
 }
 
 void memory_leave(struct memory *memory)
@@ -33,6 +46,7 @@ void memory_leave(struct memory *memory)
 		ports->dma_leave(ports->ctx, &memory->space);
 	memory->entered = false;
 	memory->lease = 0;
+	forget_ranges(memory);
 }
 
 /* Before each access. False: a fault. Where a view is open the lease is as good as used up: nothing is taken away. */
@@ -55,15 +69,36 @@ static void use_lease(struct memory *memory, size_t len)
 	memory->lease = memory->lease > cost ? memory->lease - cost : 0;
 }
 
-/* What can be accessed at once from iova, at most len bytes and the longest view. False: a fault. */
-static bool find(struct memory *memory, uint64_t iova, size_t len, bool write, struct dma_piece *piece)
+/* NULL: a fault. */
+static const struct dma_range *look_up(struct memory *memory, uint64_t iova, unsigned right)
 {
-	struct dma_space *space = &memory->space;
+	struct dma_range *const recent = memory->recent;
+
+	for (unsigned i = 0; i < 2; i++)
+		if ((recent[i].rights & right) && iova >= recent[i].first && iova <= recent[i].last)
+			return &recent[i];
+	recent[1] = recent[0];
+	if (memory->space.ops->find(&memory->space, iova, right, &recent[0]))
+		return &recent[0];
+	recent[0].rights = 0;
+	return NULL;
+}
+
+/* What can be accessed at once from iova, at most len > 0 bytes and the longest view. False: a fault. */
+static bool find(struct memory *memory, uint64_t iova, size_t len, unsigned right, struct piece *piece)
+{
+	const size_t wanted = len < MEMORY_LEASE ? len : MEMORY_LEASE;
+	const struct dma_range *range;
+	uint64_t there; /* and one more */
 
 	if (!may_access(memory))
 		return false;
-	if (!space->ops->find(space, iova, len < MEMORY_LEASE ? len : MEMORY_LEASE, write, piece))
+	range = look_up(memory, iova, right);
+	if (!range)
 		return false;
+	there = range->last - iova;
+	piece->length = wanted - 1 < there ? wanted : (size_t)there + 1;
+	piece->bytes = range->bytes ? range->bytes + (iova - range->first) : NULL;
 	use_lease(memory, piece->length);
 	return true;
 }
@@ -71,6 +106,7 @@ static bool find(struct memory *memory, uint64_t iova, size_t len, bool write, s
 /* A requester that did not answer may be on its way out: nothing more is asked before it has been entered again. */
 static enum dma_result ended(struct memory *memory, enum dma_result result)
 {
+	forget_ranges(memory);
 	if (result == DMA_FAILED)
 		memory->lease = 0;
 	return result;
@@ -101,10 +137,10 @@ enum dma_result memory_read(struct memory *memory, uint64_t iova, void *buf, siz
 
 	while (moved < len && result == DMA_OK) {
 		uint8_t *to = (uint8_t *)buf + moved;
-		struct dma_piece piece;
+		struct piece piece;
 		size_t part = 0;
 
-		if (is_beyond(iova, moved) || !find(memory, iova + moved, len - moved, false, &piece)) {
+		if (is_beyond(iova, moved) || !find(memory, iova + moved, len - moved, DMA_MAY_READ, &piece)) {
 			result = DMA_FAULT;
 		} else if (piece.bytes) {
 			memcpy(to, piece.bytes, piece.length);
@@ -119,7 +155,7 @@ enum dma_result memory_read(struct memory *memory, uint64_t iova, void *buf, siz
 	return result;
 }
 
-static enum dma_result write_piece(struct memory *memory, uint64_t iova, const struct dma_piece *piece, const uint8_t *from,
+static enum dma_result write_piece(struct memory *memory, uint64_t iova, const struct piece *piece, const uint8_t *from,
 				   size_t *done)
 {
 	if (!piece->bytes)
@@ -135,10 +171,10 @@ static enum dma_result write_in_turn(struct memory *memory, uint64_t iova, const
 
 	*done = 0;
 	while (*done < len && result == DMA_OK) {
-		struct dma_piece piece;
+		struct piece piece;
 		size_t part = 0;
 
-		if (is_beyond(iova, *done) || !find(memory, iova + *done, len - *done, true, &piece))
+		if (is_beyond(iova, *done) || !find(memory, iova + *done, len - *done, DMA_MAY_WRITE, &piece))
 			return DMA_FAULT;
 		result = write_piece(memory, iova + *done, &piece, from + *done, &part);
 		*done += part;
@@ -160,11 +196,11 @@ static void store_words_backward(uint8_t *to, const uint8_t *from, size_t len)
 static enum dma_result write_ordered(struct memory *memory, uint64_t iova, const uint8_t *from, size_t len, size_t *done)
 {
 	enum dma_result rest_result = DMA_OK, result;
-	struct dma_piece piece;
+	struct piece piece;
 	size_t rest = 0;
 
 	*done = 0;
-	if (!find(memory, iova, len, true, &piece))
+	if (!find(memory, iova, len, DMA_MAY_WRITE, &piece))
 		return DMA_FAULT;
 	if (piece.length < WORD)
 		return write_in_turn(memory, iova, from, len, done);
@@ -205,11 +241,11 @@ enum dma_result memory_write(struct memory *memory, uint64_t iova, const void *b
 /* ---- views ---- */
 
 /* False: a fault. */
-static bool open_view(struct memory *memory, unsigned slot, uint64_t iova, size_t len, bool write, struct view *view)
+static bool open_view(struct memory *memory, unsigned slot, uint64_t iova, size_t len, unsigned right, struct view *view)
 {
-	struct dma_piece piece;
+	struct piece piece;
 
-	if (!find(memory, iova, len, write, &piece))
+	if (!find(memory, iova, len, right, &piece))
 		return false;
 	*view = (struct view){
 		.bytes = piece.bytes,
@@ -230,7 +266,7 @@ enum dma_result memory_view(struct memory *memory, unsigned slot, uint64_t iova,
 	enum dma_result result;
 	size_t done = 0;
 
-	if (!open_view(memory, slot, iova, len, false, view))
+	if (!open_view(memory, slot, iova, len, DMA_MAY_READ, view))
 		return DMA_FAULT;
 	if (!view->in_place) {
 		result = read_apart(memory, iova, view->bytes, view->length, &done);
@@ -250,7 +286,7 @@ void memory_close(struct memory *memory, struct view *view)
 
 enum dma_result memory_target(struct memory *memory, unsigned slot, uint64_t iova, size_t len, struct view *view)
 {
-	if (!open_view(memory, slot, iova, len, true, view))
+	if (!open_view(memory, slot, iova, len, DMA_MAY_WRITE, view))
 		return DMA_FAULT;
 	memory->open++;
 	return DMA_OK;

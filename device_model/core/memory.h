@@ -41,6 +41,7 @@ struct memory {
 	bool entered;
 	unsigned open;    /* views */
 	size_t lease;     /* bytes left of it */
+	struct dma_range recent[2]; /* found last, in this lease: source and destination of most operations */
 	struct dma_space space;
 };
 

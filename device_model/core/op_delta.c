@@ -78,6 +78,7 @@ static bool create_flush(struct creation *c)
 /* Compares words that were copied. False: there is no place for the delta, in the buffer or in the record. */
 static bool create_word(struct creation *c, uint32_t at, const uint8_t *a, const uint8_t *b)
 {
+	const uint16_t offset = (uint16_t)(at / DELTA_WORD);
 	uint64_t first, second;
 	uint8_t *delta;
 
@@ -88,8 +89,8 @@ static bool create_word(struct creation *c, uint32_t at, const uint8_t *a, const
 	if (c->collected == DELTA_BATCH || c->written + c->collected == c->room)
 		return false;
 	delta = c->deltas + (size_t)c->collected++ * DELTA_SIZE;
-	set_field(delta, 0, 2, at / DELTA_WORD);
-	set_field(delta, 2, DELTA_WORD, second);
+	memcpy(delta, &offset, sizeof(offset));
+	memcpy(delta + sizeof(offset), &second, DELTA_WORD);
 	return true;
 }
 
@@ -257,10 +258,11 @@ static bool apply_flush(struct application *a)
 /* Decides on a delta that was copied. False: the record is wrong here, or what came before it could not be written. */
 static bool apply_delta(struct application *a, const uint8_t *delta)
 {
-	const uint32_t at = (uint32_t)field(delta, 0, 2);
 	uint8_t status = STATUS_NONE;
+	uint16_t at;
 
-	if ((int32_t)at <= a->last)
+	memcpy(&at, delta, sizeof(at));
+	if (at <= a->last)
 		status = STATUS_DELTA_ORDER;
 	else if (at >= a->request->size / DELTA_WORD)
 		status = STATUS_DELTA_OFFSET;
@@ -274,7 +276,7 @@ static bool apply_delta(struct application *a, const uint8_t *delta)
 		return false;
 	}
 	memcpy(a->words + (size_t)a->run++ * DELTA_WORD, delta + 2, DELTA_WORD);
-	a->last = (int32_t)at;
+	a->last = at;
 	return true;
 }
 

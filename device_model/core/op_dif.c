@@ -109,7 +109,7 @@ static struct dif_field new_field(const struct dif_tags *dest, uint16_t guard, c
 static bool do_block(struct dif *dif, uint32_t index, const uint8_t *in, uint8_t *out)
 {
 	const struct dif_tags expected = dif_tags_after(&dif->source, index), dest = dif_tags_after(&dif->dest, index);
-	const uint16_t guard = dif_guard(dif->flags, in, dif->check ? NULL : out, dif->block);
+	const uint16_t guard = dif_guard(dif->flags, in, dif->block);
 	struct dif_field found, made;
 	uint8_t errors;
 
@@ -121,9 +121,9 @@ static bool do_block(struct dif *dif, uint32_t index, const uint8_t *in, uint8_t
 			dif->outcome->result = errors;
 			return false;
 		}
-		if (dif->copy)
-			memmove(out, in, dif->block);
 	}
+	if (dif->copy)
+		memmove(out, in, dif->block);
 	if (dif->insert) {
 		made = new_field(&dest, guard, dif->check ? &found : NULL);
 		dif_field_write(&made, out + dif->block);
@@ -177,11 +177,13 @@ static void source_close(struct dif *dif, struct dif_source *source)
 		memory_close(dif->memory, &source->view);
 }
 
-/* Blocks that have reached the destination, and a fault at the first byte that has not. */
+/* Blocks that have reached the destination, and a fault at the first byte that has not: before any error in a field behind it. */
 static uint32_t written(struct dif *dif, uint64_t at, size_t wanted, size_t done, enum dma_result result)
 {
-	if (result != DMA_OK)
+	if (result != DMA_OK) {
 		operation_fault(dif->outcome, STATUS_WRITE_ERROR, at + done, 0);
+		dif->outcome->result = 0;
+	}
 	return (uint32_t)((result == DMA_OK ? wanted : done) / dif->out);
 }
 

@@ -1,4 +1,8 @@
-/* op_move.c - Memory Move (DSA specification 8.3.4). */
+/*
+ * op_move.c - Memory Move (DSA specification 8.3.4).
+ *
+ * Bytes completed are those moved before a fault, from the beginning or (result 1) from the end; backwards in whole chunks.
+ */
 #include <string.h>
 
 #include "operation.h"
@@ -8,7 +12,7 @@ static bool move_reserved_ok(const struct request *request)
 	return is_zero(request->raw, 38, 63);
 }
 
-/* Moves what one view of each side has in common of [at, at + len). Bytes moved; 0: a fault, noted in the outcome. */
+/* Moves what one view of each side has in common of [at, at + len). Bytes moved, maybe before a fault, noted in the outcome. */
 static size_t move_part(struct memory *memory, const struct request *request, uint64_t at, size_t len, struct outcome *outcome)
 {
 	struct view source, target;
@@ -26,10 +30,8 @@ static size_t move_part(struct memory *memory, const struct request *request, ui
 	}
 	part = target.length;
 	memmove(target.bytes, source.bytes, part);
-	if (memory_commit(memory, &target, part, &moved) != DMA_OK) {
+	if (memory_commit(memory, &target, part, &moved) != DMA_OK)
 		operation_fault(outcome, STATUS_WRITE_ERROR, request->dst + at + moved, 0);
-		moved = 0;
-	}
 	memory_close(memory, &source);
 	return moved;
 }
@@ -38,16 +40,15 @@ static void move_forward(struct memory *memory, const struct request *request, s
 {
 	uint32_t done = 0;
 
-	while (done < request->size) {
-		const size_t moved = move_part(memory, request, done, request->size - done, outcome);
+	while (done < request->size && outcome->status == STATUS_SUCCESS)
+		done += (uint32_t)move_part(memory, request, done, request->size - done, outcome);
+	outcome->bytes_completed = done < request->size ? done : 0; /* 8.2.4 */
+}
 
-		if (moved == 0) {
-			outcome->bytes_completed = done;
-			return;
-		}
-		done += (uint32_t)moved;
-	}
-	outcome->bytes_completed = done;
+static void backward_fault(struct outcome *outcome, uint8_t status, uint64_t address, uint32_t bytes_completed)
+{
+	operation_fault(outcome, status, address, bytes_completed);
+	outcome->result = 1;
 }
 
 /* The destination lies behind the source and overlaps it: as if by way of a third buffer, from the end (8.3.4). */
@@ -62,16 +63,15 @@ static void move_backward(struct memory *memory, const struct request *request, 
 		size_t done = 0;
 
 		if (memory_read(memory, request->src + at, buffer, len, &done) != DMA_OK) {
-			operation_fault(outcome, STATUS_READ_ERROR, request->src + at + done, 0);
+			backward_fault(outcome, STATUS_READ_ERROR, request->src + at + done, request->size - left);
 			return;
 		}
 		if (memory_write(memory, request->dst + at, buffer, len, &done) != DMA_OK) {
-			operation_fault(outcome, STATUS_WRITE_ERROR, request->dst + at + done, 0);
+			backward_fault(outcome, STATUS_WRITE_ERROR, request->dst + at + done, request->size - left);
 			return;
 		}
 		left -= len;
 	}
-	outcome->bytes_completed = request->size;
 }
 
 static void move_run(struct memory *memory, const struct request *request, struct outcome *outcome)
@@ -79,11 +79,9 @@ static void move_run(struct memory *memory, const struct request *request, struc
 	const bool backward = request->dst > request->src && request->dst - request->src < request->size;
 
 	outcome->status = STATUS_SUCCESS;
-	if (wraps(request->src, request->size))
-		operation_fault(outcome, STATUS_READ_ERROR, request->src, 0);
-	else if (wraps(request->dst, request->size))
-		operation_fault(outcome, STATUS_WRITE_ERROR, request->dst, 0);
-	else if (backward)
+	if (!operation_reads(outcome, request->src, request->size) || !operation_writes(outcome, request->dst, request->size))
+		return;
+	if (backward)
 		move_backward(memory, request, outcome);
 	else
 		move_forward(memory, request, outcome);
@@ -92,7 +90,7 @@ static void move_run(struct memory *memory, const struct request *request, struc
 const struct operation operation_memmove = {
 	.opcode = OP_MEMMOVE,
 	.name = "Memory Move",
-	.flags = DESC_F_CACHE | 1u << 9 | 1u << 10,
+	.flags = DESC_F_WRITES | DESC_F_TC_1 | DESC_F_TC_2,
 	.has_size = true,
 	.reserved_ok = move_reserved_ok,
 	.run = move_run,

@@ -6,7 +6,7 @@
 void registers_reset(struct idxd *idxd)
 {
 	idxd->state = DEVICE_DISABLED;
-	idxd->gencfg = 0;
+	idxd->gencfg = idxd->config.features & IDXD_FIXED_CONFIG ? GENCFG_USER_INTERRUPTS : 0;
 	idxd->genctrl = 0;
 	idxd->intcause = 0;
 	wqcfg_power_on(idxd);

@@ -17,6 +17,7 @@ struct wq_terms {
 	uint32_t max_batch_log2;
 	uint64_t operations[4]; /* bit n of word n / 64: operation n may run (WQ OPCFG, or OPCAP) */
 	bool iaa; /* 64-byte completion records */
+	bool no_interrupts; /* RCI is reserved: a PASID, and user-mode interrupts are off in GENCFG (table 5-4) */
 };
 
 /* Everything comes from the one copy that was made when the descriptor was submitted, or fetched as member of a batch. */

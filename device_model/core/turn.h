@@ -32,7 +32,7 @@ void turn_leave(struct turn *turn);
 void turn_note(struct turn *turn, const struct request *request, uint8_t kind, uint8_t status);
 
 /* execute.c */
-struct request request_parse(const struct turn *turn, const uint8_t raw[PORTAL_DESC], uint64_t cause);
+void request_parse(const struct turn *turn, const uint8_t raw[PORTAL_DESC], uint64_t cause, struct request *request);
 /* Record address and interrupt handle. False: it has ended, with *status; STATUS_NONE: abandoned. */
 bool admit(struct turn *turn, const struct request *request, uint8_t *status);
 /* Nothing: the place of a planted fault, a handle that is checked only after the operation. */

@@ -33,15 +33,12 @@ static uint32_t writable_bits(const struct idxd *idxd, const struct wq *wq, unsi
 	}
 }
 
-/* What a dword of cfg differs by from its reset value is what is kept of OPCFG. */
+/* Of OPCFG it is kept what differs from OPCAP: the value that the dword is kept against. */
 static uint32_t kept_against(const struct idxd *idxd, unsigned dword)
 {
-	uint64_t opcap[4];
-
 	if (dword < WQCFG_OPCFG)
 		return 0;
-	capabilities_operations(idxd, opcap);
-	return (uint32_t)(opcap[(dword - WQCFG_OPCFG) / 2] >> (dword % 2 * 32));
+	return (uint32_t)(idxd->opcap[(dword - WQCFG_OPCFG) / 2] >> (dword % 2 * 32));
 }
 
 void wq_write_cfg(struct idxd *idxd, uint32_t index, unsigned dword, uint32_t value)
@@ -103,9 +100,14 @@ void wqcfg_operations(const struct idxd *idxd, uint32_t index, uint64_t operatio
 {
 	const uint32_t *removed = &idxd->wqs[index].cfg[WQCFG_OPCFG];
 
-	capabilities_operations(idxd, operations);
 	for (unsigned word = 0; word < 4; word++)
-		operations[word] &= ~(removed[2 * word] | (uint64_t)removed[2 * word + 1] << 32);
+		operations[word] = idxd->opcap[word] & ~(removed[2 * word] | (uint64_t)removed[2 * word + 1] << 32);
+}
+
+/* There is no privileged mode: with a PASID, every descriptor is user mode. */
+bool wqcfg_no_interrupts(const struct idxd *idxd, uint32_t index)
+{
+	return (idxd->wqs[index].cfg[WQCFG_MODE] & WQCFG_MODE_PASID_EN) && !(idxd->gencfg & GENCFG_USER_INTERRUPTS);
 }
 
 /* ---- initial values ---- */

@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from device_model.device import DeviceConfig, Feature
+from device_model.device import DeviceConfig
 from device_model.ledger import NO_ENTRY, Kind, LedgerRecord
 from device_model.tests.core_rig import CMD, CMDSTATUS, NOOP, RCI, SWERROR, Cmd, SwError, descriptor, make_device
 
@@ -19,12 +19,14 @@ MODE = 1 | 1 << 4
 """WQCFG: dedicated, priority 1."""
 PASID_ENABLE = 1 << 28
 LIMITS = 21 | 5 << 5
+USER_INTERRUPTS = 1 << 12
+"""GENCFG: descriptors with a PASID may ask for interrupts."""
 
 
 class Chip:
     """A device with an MSI-X table; a bus master, MSI-X on and all vectors unmasked unless `raw`. Use as a context manager."""
 
-    def __init__(self, *, raw: bool = False, features: Feature = Feature(0), **sizes: int) -> None:
+    def __init__(self, *, raw: bool = False, features: int = 0, **sizes: int) -> None:
         usual = {"num_wqs": 4, "total_wq_size": 64, "num_ims": 256, "num_groups": 2, "num_engines": 2, "num_msix": 5}
         self.config = DeviceConfig(features=features, **(usual | sizes))
         self.device = make_device(self.config)
@@ -76,7 +78,8 @@ class Chip:
             self.write(self.table + 16 * vector + 8, vector, 8)
 
     def configure(self, wqs: int = 1, *, mode: int = MODE, size: int = 16) -> None:
-        """The first `wqs` queues and engine 0 in group 0."""
+        """The first `wqs` queues and engine 0 in group 0; user-mode interrupts on."""
+        self.write(GENCFG, USER_INTERRUPTS)
         for number in range(wqs):
             self.write(self.wq(number), size)
             self.write(self.wq(number, 2), mode)

@@ -25,13 +25,14 @@ class Fault(Exception):  # noqa: N818
         self.status, self.address = status, address
 
 
-@dataclass
 class Region:
     """Memory from address `start` on."""
 
-    start: int
-    data: bytearray = field(repr=False)
-    writable: bool = True
+    def __init__(self, start: int, data: bytearray, writable: bool = True) -> None:
+        self.start, self.data, self.writable = start, data, writable
+
+    def __repr__(self) -> str:
+        return f"Region({self.start:#x}, {len(self.data)} bytes, writable={self.writable})"
 
 
 @dataclass
@@ -158,22 +159,21 @@ def refusal(d: Descriptor, max_transfer: int) -> int:
     if d.opcode in (CREATE_DELTA, APPLY_DELTA):
         return _delta_refusal(d, max_transfer)
     if d.opcode == DUALCAST_COPY:
-        ranges = (d.source, d.destination, d.get(40, 8))
-        if ranges[1] % 4096 != ranges[2] % 4096:
-            return DUALCAST
-        pairs = ((0, 1), (0, 2), (1, 2))
-        return OVERLAP if any(overlap(ranges[a], d.size, ranges[b], d.size) for a, b in pairs) else 0
+        return _dualcast_refusal(d)
     if d.opcode in (CRC, COPY_CRC) and d.flags & READ_SEED and d.get(48, 8) % 4:
         return ALIGNMENT
-    if d.opcode == COPY_CRC and overlap(d.source, d.size, d.destination, d.size):
-        return OVERLAP
-    if DIF_CHECK <= d.opcode <= DIF_UPDATE:
-        source, destination = dif_sizes(d)
-        if d.size % source:
-            return XFER_SIZE
-        total = d.size // source * destination
-        return OVERLAP if total and overlap(d.source, d.size, d.destination, total) else 0
-    return 0
+    read, written = dif_sizes(d) if DIF_CHECK <= d.opcode <= DIF_UPDATE else (1, int(d.opcode == COPY_CRC))
+    if d.size % read:
+        return XFER_SIZE
+    return OVERLAP if written and overlap(d.source, d.size, d.destination, d.size // read * written) else 0
+
+
+def _dualcast_refusal(d: Descriptor) -> int:
+    ranges = (d.source, d.destination, d.get(40, 8))
+    if ranges[1] % 4096 != ranges[2] % 4096:
+        return DUALCAST
+    pairs = ((0, 1), (0, 2), (1, 2))
+    return OVERLAP if any(overlap(ranges[a], d.size, ranges[b], d.size) for a, b in pairs) else 0
 
 
 def _delta_refusal(d: Descriptor, max_transfer: int) -> int:
@@ -294,7 +294,7 @@ def _dif_errors(found: tuple[int, int, int], expected: tuple[int, int, int], fla
     all_f, app_f = found == (0xFFFF, 0xFFFF, 0xFFFFFFFF), found[1] == 0xFFFF
     if flags & 2 and flags & 1 and all_f:
         return 8
-    if flags & 2 and all_f or flags & 4 and app_f or flags & 8 and app_f and found[2] == 0xFFFFFFFF:
+    if (flags & 2 and all_f) or (flags & 4 and app_f) or (flags & 8 and app_f and found[2] == 0xFFFFFFFF):
         return 0
     guard = not flags & 0x20 and found[0] != expected[0]
     application = mask != 0xFFFF and found[1] != expected[1]
@@ -303,7 +303,7 @@ def _dif_errors(found: tuple[int, int, int], expected: tuple[int, int, int], fla
 
 
 @dataclass
-class _Tags:
+class Tags:
     """The tags of one side, for the next block."""
 
     reference: int
@@ -312,8 +312,9 @@ class _Tags:
     flags: int
 
     @classmethod
-    def of(cls, d: Descriptor, offset: int, flags: int) -> _Tags:
-        return cls(*struct.unpack_from("<IHH", d.raw, offset), flags)
+    def of(cls, d: Descriptor, offset: int, flags: int) -> Tags:
+        reference, mask, application = struct.unpack_from("<IHH", d.raw, offset)
+        return cls(reference, mask, application, flags)
 
     def step(self) -> None:
         if not self.flags & 0x80:
@@ -330,7 +331,7 @@ class _Tags:
 
 
 def _dif(d: Descriptor, memory: ReferenceMemory, out: Outcome) -> None:
-    source, destination = _Tags.of(d, 48, d.raw[40]), _Tags.of(d, 56, d.raw[41])
+    source, destination = Tags.of(d, 48, d.raw[40]), Tags.of(d, 56, d.raw[41])
     (in_size, out_size), block = dif_sizes(d), BLOCK_SIZES[d.raw[42] & 3]
     checks, inserts = d.opcode != DIF_INSERT, d.opcode in (DIF_INSERT, DIF_UPDATE)
     for number in range(d.size // in_size):

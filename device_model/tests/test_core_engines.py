@@ -22,7 +22,7 @@ def run(name: str, flags: tuple[str, ...], *arguments: object) -> list[str]:
 
 
 def test_engines_keep_their_promises_turn_by_turn() -> None:
-    assert len(run("test_engines", ASAN)) == 12
+    assert len(run("test_engines", ASAN)) == 18
 
 
 @pytest.mark.parametrize("flags", SANITIZERS)

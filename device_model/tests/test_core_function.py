@@ -1,4 +1,4 @@
-"""The physical device as a PCI function: MSI-X, bus mastering, Halt, and both resets (DSA specification 3.15, 5.7, 9.2, table 9-3)."""
+"""The device as a PCI function: MSI-X, bus mastering, Halt, both resets (DSA specification 3.15, 5.7, 9.2, table 9-3)."""
 
 from __future__ import annotations
 
@@ -133,6 +133,20 @@ def test_permissions_must_match_the_queue(chip: Chip, mode: int, permissions: in
 
     assert chip.read(chip.pba, 8) == 2 * allowed
     assert (chip.swerror().code, chip.swerror().info) == ((0, 0) if allowed else (0x19, 1))
+
+
+@pytest.mark.parametrize(("mode", "code"), [(MODE, 0), (MODE | PASID_ENABLE | 7 << 8, 0x11)])
+def test_user_mode_interrupts_are_an_invalid_flag_while_they_are_off(chip: Chip, mode: int, code: int) -> None:
+    chip.configure(mode=mode)
+    chip.write(GENCFG, 0)
+    chip.succeed(Cmd.ENABLE_DEVICE)
+    chip.succeed(Cmd.ENABLE_WQ, 0)
+    chip.request(1)
+    chip.write(chip.msixperm + 8, (mode >> 28) * (7 << 12 | 8))
+    chip.run(1)
+
+    assert (chip.swerror().code, chip.swerror().info) == (code, 1 << 4 if code else 0)
+    assert chip.vectors() == [1] * (code == 0)
 
 
 # ---- bus mastering and Halt (case 39) ----

@@ -12,11 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from device_model.tests import reference_operations as ref
-from device_model.tests.operation_cases import Case, Layout, cases
+from device_model.tests.operation_cases import OPCODES, Case, Layout, cases
 from device_model.tests.protocol_rig import ASAN, C_TESTS, MODEL, build_c
 
-LAYOUT: Layout = ((0x10000, 0xFFF, True), (0x10FFF, 0x2001, True), (0x14000, 0x1803, True), (0x15803, 0x5FD, False))
-"""A hole after the second region. Its borders are multiples of 8: a word is missing as a whole, or is there."""
+LAYOUT: Layout = (
+    ((0x10000, 0xFFF, True), (0x10FFF, 0x2001, True), (0x14000, 0x803, True), (0x14803, 0x5FD, False)),
+    ((0x20000, 0x1001, True), (0x21001, 0x17, True), (0x21018, 0x1FE8, True)),
+    ((0x30000, 0x2C05, True), (0x32C05, 0x3FB, True)),
+)
 
 
 class _Region(ctypes.Structure):
@@ -53,14 +56,16 @@ def run(library: ctypes.CDLL, case: Case, pieces: tuple[int, int, bool]) -> tupl
     return ref.Outcome(status, result, completed, fault, tail), [bytes(buffer) for buffer in buffers]
 
 
-@settings(deadline=None, max_examples=1500, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(
-    case=cases(LAYOUT),
-    pieces=st.tuples(st.integers(0, 1 << 31), st.sampled_from([1, 3, 20, 600, 9000]), st.booleans()),
-)
-def test_operations_do_what_the_specification_says_whatever_the_pieces(
-    library: ctypes.CDLL, case: Case, pieces: tuple[int, int, bool]
+PIECES = st.tuples(st.integers(0, 1 << 31), st.sampled_from([1, 3, 20, 600, 9000]), st.booleans())
+
+
+@pytest.mark.parametrize("opcode", OPCODES, ids=hex)
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(data=st.data(), pieces=PIECES)
+def test_operation_does_what_the_specification_says_whatever_the_pieces(
+    library: ctypes.CDLL, opcode: int, data: st.DataObject, pieces: tuple[int, int, bool]
 ) -> None:
+    case = data.draw(cases(LAYOUT, opcode))
     memory = case.memory()
     expected = ref.execute(case.desc, memory)
     outcome, after = run(library, case, pieces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -78,7 +79,7 @@ def test_tables_do_not_overlap_at_the_largest_sizes(groups: int) -> None:
         spans.sort()
         last = chip.table + 16 * 2047
 
-        assert all(start + size <= following for (start, size), (following, _) in zip(spans, spans[1:], strict=False))
+        assert all(start + size <= following for (start, size), (following, _) in itertools.pairwise(spans))
         assert (chip.table % 0x1000, chip.pba % 0x1000) == (0, 0)
         chip.write(last, 0x1234, 8)
         assert chip.read(last, 8) == 0x1234
@@ -213,6 +214,20 @@ def test_swerror_keeps_the_first_error_until_it_is_cleared(chip: Chip) -> None:
     assert chip.read(SWERROR) & 3 == 2
     chip.write(SWERROR, 3, 8)
     assert chip.read(SWERROR) & 3 == 0
+
+
+def test_overflow_stays_until_software_clears_it(chip: Chip) -> None:
+    chip.start()
+    for clear in (0, 0, 1):
+        chip.write(SWERROR, clear)
+        chip.device.submit(0, bytes(7) + b"\xff" + bytes(56))
+        chip.step_all()
+
+    assert chip.read(SWERROR) & 3 == 3
+    chip.write(SWERROR, 3)
+    chip.device.submit(0, bytes(7) + b"\xff" + bytes(56))
+    chip.step_all()
+    assert chip.read(SWERROR) & 3 == 1
 
 
 def test_each_recorded_error_interrupts_though_the_cause_is_not_acknowledged(chip: Chip) -> None:

@@ -60,8 +60,8 @@ def test_ends_of_commands_are_told_in_order(flags: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize(("flags", "rounds"), [(ASAN, 40_000), (TSAN, 20_000)], ids=["address", "thread"])
 def test_promises_hold_while_all_threads_work(flags: tuple[str, ...], rounds: int, seed: int) -> None:
-    files = [C_TESTS / "stress_threads.c", *sources("core", "platform", "vdev")]
-    program = build_c(f"stress_threads-{flags[0][12:18]}", files, flags)
+    parts = [C_TESTS / f"stress_{part}.c" for part in ("device", "vm", "parts", "guest", "hosts")]
+    program = build_c(f"stress_device-{flags[0][12:18]}", [*parts, *sources("core", "platform", "vdev")], flags)
     done = subprocess.run([program, str(seed), str(rounds)], capture_output=True, text=True, check=False, timeout=250)
 
     assert done.returncode == 0, done.stdout + done.stderr

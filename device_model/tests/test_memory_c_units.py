@@ -1,4 +1,4 @@
-"""Guest memory in place: the C tests of views and of what is taken away, and a running engine against memory that comes and goes."""
+"""Guest memory in place: C tests of views and of what is taken away; a running engine against memory that comes and goes."""
 
 from __future__ import annotations
 

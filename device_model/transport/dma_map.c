@@ -197,17 +197,18 @@ static bool may_access(const struct vfu_dma_table *table, const struct vfu_dma_m
 	return mapping->file || !table->has_files;
 }
 
-void vfu_dma_table_enter(struct vfu_dma_table *table, struct dma_visit *visit)
+unsigned vfu_dma_table_enter(struct vfu_dma_table *table)
 {
+	unsigned phase;
 	do {
-		visit->phase = atomic_load_explicit(&table->phase, memory_order_acquire);
-	} while (!gate_enter(&table->phases[visit->phase])); /* it was over at that moment: then there is a new one */
-	visit->recent[0] = visit->recent[1] = NULL;
+		phase = atomic_load_explicit(&table->phase, memory_order_acquire);
+	} while (!gate_enter(&table->phases[phase])); /* it was over at that moment: then there is a new one */
+	return phase;
 }
 
-void vfu_dma_table_leave(struct vfu_dma_table *table, struct dma_visit *visit)
+void vfu_dma_table_leave(struct vfu_dma_table *table, unsigned phase)
 {
-	gate_leave(&table->phases[visit->phase], &table->lock, &table->ended);
+	gate_leave(&table->phases[phase], &table->lock, &table->ended);
 }
 
 static const struct vfu_dma_mapping *look_up(struct vfu_dma_table *table, uint64_t iova, uint32_t rights)
@@ -221,38 +222,26 @@ static const struct vfu_dma_mapping *look_up(struct vfu_dma_table *table, uint64
 	return mapping;
 }
 
-/* A range among those found last, or NULL. Only ranges of files are kept there: they are memory whatever else comes. */
-static const struct vfu_dma_mapping *look_back(const struct dma_visit *visit, uint64_t iova, uint32_t rights)
-{
-	for (unsigned i = 0; i < 2; i++) {
-		const struct vfu_dma_mapping *m = visit->recent[i];
-		if (m && iova >= m->first && iova <= m->last && (m->rights & rights) == rights)
-			return m;
-	}
-	return NULL;
-}
-
-bool vfu_dma_table_find(struct vfu_dma_table *table, struct dma_visit *visit, uint64_t iova, size_t length,
-			uint32_t rights, struct vfu_dma_piece *piece)
+bool vfu_dma_table_find(struct vfu_dma_table *table, uint64_t iova, uint64_t length, uint32_t rights,
+			struct vfu_dma_piece *piece)
 {
 	uint64_t wanted = clear_of_msi(iova, length);
 	if (wanted == 0)
 		return false;
-	const struct vfu_dma_mapping *mapping = look_back(visit, iova, rights);
-	if (!mapping) {
-		mapping = look_up(table, iova, rights);
-		if (!mapping)
-			return false;
-		if (mapping->file) {
-			visit->recent[1] = visit->recent[0];
-			visit->recent[0] = mapping;
-		}
-	}
+	const struct vfu_dma_mapping *mapping = look_up(table, iova, rights);
+	if (!mapping)
+		return false;
 	uint64_t there = mapping->last - iova; /* and one more */
 	piece->mapping = mapping;
 	piece->iova = iova;
-	piece->length = (size_t)(wanted - 1 < there ? wanted : there + 1);
+	piece->length = wanted - 1 < there ? wanted : there + 1;
 	return true;
+}
+
+uint64_t vfu_dma_piece_begin(const struct vfu_dma_piece *piece)
+{
+	uint64_t first = piece->mapping->first;
+	return piece->iova > VFU_MSI_LAST && first <= VFU_MSI_LAST ? VFU_MSI_LAST + 1 : first;
 }
 
 void vfu_dma_table_totals(struct vfu_dma_table *table, uint32_t *count, uint64_t *bytes)

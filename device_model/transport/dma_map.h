@@ -13,7 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../core/dma.h"
 #include "../core/gate.h"
 #include "dma_file.h"
 #include "protocol.h"
@@ -50,8 +49,7 @@ struct vfu_dma_table {
 /* A part of one range. */
 struct vfu_dma_piece {
 	const struct vfu_dma_mapping *mapping;
-	uint64_t iova;
-	size_t length;
+	uint64_t iova, length;
 };
 
 void vfu_dma_table_init(struct vfu_dma_table *table);
@@ -67,12 +65,14 @@ int vfu_dma_table_add(struct vfu_dma_table *table, const struct vfu_dma_map *map
  * one lies there partly; nothing was removed. *bytes: removed. */
 int vfu_dma_table_remove(struct vfu_dma_table *table, uint64_t first, uint64_t last, uint64_t *bytes);
 
-/* A visit, by one thread: short, for a removal waits for its end. */
-void vfu_dma_table_enter(struct vfu_dma_table *table, struct dma_visit *visit);
-void vfu_dma_table_leave(struct vfu_dma_table *table, struct dma_visit *visit);
-/* What begins at iova and goes on for at most `length` > 0 bytes in one range with these rights. False: a fault. */
-bool vfu_dma_table_find(struct vfu_dma_table *table, struct dma_visit *visit, uint64_t iova, size_t length,
-			uint32_t rights, struct vfu_dma_piece *piece);
+/* A visit begins, and must end with this phase. Short: a removal waits for its end. */
+unsigned vfu_dma_table_enter(struct vfu_dma_table *table);
+void vfu_dma_table_leave(struct vfu_dma_table *table, unsigned phase);
+/* In a visit: what begins at iova and goes on for at most `length` > 0 bytes in one range with these rights. False: a fault. */
+bool vfu_dma_table_find(struct vfu_dma_table *table, uint64_t iova, uint64_t length, uint32_t rights,
+			struct vfu_dma_piece *piece);
+/* The first IOVA that goes on up to the piece, in its range. */
+uint64_t vfu_dma_piece_begin(const struct vfu_dma_piece *piece);
 
 /* Number of ranges and their bytes. */
 void vfu_dma_table_totals(struct vfu_dma_table *table, uint32_t *count, uint64_t *bytes);

@@ -46,16 +46,17 @@ static enum dma_result move_in_file(const struct vfu_dma_piece *piece, uint8_t *
  * follows the answer to its unmapping; it is interrupted while waiting, for the data is the client's to guard, and the
  * connection's thread has to go on.
  */
-static enum dma_result move_by_message(struct vfu_connection *c, struct dma_visit *visit, const struct vfu_dma_piece *piece,
-				       uint8_t *data, bool write, size_t *done, const struct timespec *deadline)
+static enum dma_result move_by_message(struct dma_space *space, const struct vfu_dma_piece *piece, uint8_t *data, bool write,
+				       size_t *done, const struct timespec *deadline)
 {
+	struct vfu_connection *c = space->ctx;
 	struct vfu_request request;
 	uint32_t length = piece->length < c->dma_chunk ? (uint32_t)piece->length : c->dma_chunk;
 	uint16_t command = write ? VFU_DMA_WRITE : VFU_DMA_READ;
 	int error = vfu_request_send(&c->requests, &request, command, piece->iova, data, length);
 	if (error && error != -EAGAIN)
 		return DMA_FAILED;
-	vfu_dma_table_leave(&c->dma, visit);
+	vfu_dma_table_leave(&c->dma, space->phase);
 	if (error) {
 		uint32_t size = (uint32_t)(sizeof(struct vfu_header) + sizeof(struct vfu_dma_access)) + length;
 		error = vfu_outbox_wait_room(&c->outbox, size, deadline); /* then once more */
@@ -63,16 +64,16 @@ static enum dma_result move_by_message(struct vfu_connection *c, struct dma_visi
 	} else {
 		error = vfu_request_wait(&c->requests, &request);
 	}
-	vfu_dma_table_enter(&c->dma, visit);
+	space->phase = vfu_dma_table_enter(&c->dma);
 	if (error)
 		return error == -EFAULT ? DMA_FAULT : DMA_FAILED;
 	*done += length;
 	return DMA_OK;
 }
 
-static enum dma_result move(struct vfu_connection *c, struct dma_visit *visit, uint64_t iova, uint8_t *data,
-			    size_t length, bool write, size_t *done)
+static enum dma_result move(struct dma_space *space, uint64_t iova, uint8_t *data, size_t length, bool write, size_t *done)
 {
+	struct vfu_connection *c = space->ctx;
 	enum dma_result result = DMA_OK;
 	uint32_t rights = write ? VFU_DMA_MAP_WRITE : VFU_DMA_MAP_READ;
 	struct timespec deadline = {0};
@@ -82,7 +83,7 @@ static enum dma_result move(struct vfu_connection *c, struct dma_visit *visit, u
 		uint64_t at;
 		if (__builtin_add_overflow(iova, (uint64_t)*done, &at))
 			return DMA_FAULT; /* never wraps */
-		if (!vfu_dma_table_find(&c->dma, visit, at, length - *done, rights, &piece))
+		if (!vfu_dma_table_find(&c->dma, at, length - *done, rights, &piece))
 			return DMA_FAULT;
 		if (piece.mapping->file) {
 			result = move_in_file(&piece, data + *done, write, done);
@@ -90,7 +91,7 @@ static enum dma_result move(struct vfu_connection *c, struct dma_visit *visit, u
 		}
 		if (deadline.tv_sec == 0)
 			deadline = vfu_deadline(c->requests.timeout_ms); /* for room: one bound for all parts */
-		result = move_by_message(c, visit, &piece, data + *done, write, done, &deadline);
+		result = move_by_message(space, &piece, data + *done, write, done, &deadline);
 	}
 	return result;
 }
@@ -99,31 +100,34 @@ static enum dma_result move(struct vfu_connection *c, struct dma_visit *visit, u
 
 static enum dma_result space_read(struct dma_space *space, uint64_t iova, void *buf, size_t len, size_t *done)
 {
-	return move(space->ctx, &space->visit, iova, buf, len, false, done);
+	return move(space, iova, buf, len, false, done);
 }
 
 static enum dma_result space_write(struct dma_space *space, uint64_t iova, const void *buf, size_t len, size_t *done)
 {
 	/* only read from: `write` says so */
-	return move(space->ctx, &space->visit, iova, (uint8_t *)(uintptr_t)buf, len, true, done);
+	return move(space, iova, (uint8_t *)(uintptr_t)buf, len, true, done);
 }
 
-static bool space_find(struct dma_space *space, uint64_t iova, size_t len, bool write, struct dma_piece *found)
+static bool space_find(struct dma_space *space, uint64_t iova, unsigned right, struct dma_range *range)
 {
+	_Static_assert((int)DMA_MAY_READ == VFU_DMA_MAP_READ && (int)DMA_MAY_WRITE == VFU_DMA_MAP_WRITE, "the same bits");
 	struct vfu_connection *c = space->ctx;
 	struct vfu_dma_piece piece;
-	if (!vfu_dma_table_find(&c->dma, &space->visit, iova, len, write ? VFU_DMA_MAP_WRITE : VFU_DMA_MAP_READ, &piece))
+	if (!vfu_dma_table_find(&c->dma, iova, UINT64_MAX, right, &piece))
 		return false;
+	range->first = vfu_dma_piece_begin(&piece);
+	range->last = iova + (piece.length - 1);
+	range->rights = piece.mapping->rights;
 	const struct vfu_dma_file *file = piece.mapping->file;
-	found->bytes = file && file->base ? file->base + offset_in_file(&piece) : NULL;
-	found->length = piece.length;
+	range->bytes = file && file->base ? file->base + offset_in_file(&piece) - (iova - range->first) : NULL;
 	return true;
 }
 
 static void space_leave(struct dma_space *space)
 {
 	struct vfu_connection *c = space->ctx;
-	vfu_dma_table_leave(&c->dma, &space->visit);
+	vfu_dma_table_leave(&c->dma, space->phase);
 }
 
 static void dma_enter(void *ctx, struct dma_space *space)
@@ -137,7 +141,7 @@ static void dma_enter(void *ctx, struct dma_space *space)
 	struct vfu_connection *c = ctx;
 	space->ops = &ops;
 	space->ctx = c;
-	vfu_dma_table_enter(&c->dma, &space->visit);
+	space->phase = vfu_dma_table_enter(&c->dma);
 }
 
 void vfu_connection_vm(struct vfu_connection *c, struct vdev_vm *vm)

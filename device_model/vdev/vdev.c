@@ -17,7 +17,8 @@ struct vdev *vdev_make(struct platform *platform, uint32_t id, bool vmm_owns_msi
 	if (!vdev)
 		return NULL;
 	vdev->gathers = calloc((size_t)num_wqs * GATHER_PAGES * GATHER_SLOTS, sizeof(*vdev->gathers));
-	if (!vdev->gathers || pthread_mutex_init(&vdev->lock, NULL) != 0)
+	vdev->observe = observe_create(id);
+	if (!vdev->gathers || !vdev->observe || pthread_mutex_init(&vdev->lock, NULL) != 0)
 		goto fail;
 	if (pthread_cond_init(&vdev->changed, NULL) != 0) {
 		pthread_mutex_destroy(&vdev->lock);
@@ -27,9 +28,11 @@ struct vdev *vdev_make(struct platform *platform, uint32_t id, bool vmm_owns_msi
 	vdev->id = id;
 	vdev->vmm_owns_msix = vmm_owns_msix;
 	vdev->num_wqs = num_wqs;
+	ledger_tally_add(platform_ledger(platform), observe_tally(vdev->observe));
 	atomic_init(&vdev->portal_open, true);
 	return vdev;
 fail:
+	observe_destroy(vdev->observe);
 	free(vdev->gathers);
 	free(vdev);
 	return NULL;
@@ -64,6 +67,8 @@ int vdev_fill(struct vdev *vdev, const struct shape *shape, const struct inside 
 
 void vdev_free(struct vdev *vdev)
 {
+	ledger_tally_remove(platform_ledger(vdev->platform), observe_tally(vdev->observe));
+	observe_destroy(vdev->observe);
 	pthread_cond_destroy(&vdev->changed);
 	pthread_mutex_destroy(&vdev->lock);
 	free(vdev->gathers);
@@ -102,6 +107,7 @@ void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats)
 
 void vdev_reset(struct vdev *vdev)
 {
+	observe_event(vdev, TRACE_RESET);
 	/* First the source of interrupts and DMA, then what they would have gone to. */
 	vdev->inside->reset(vdev->it);
 	pthread_mutex_lock(&vdev->lock);
@@ -136,7 +142,7 @@ static bool access_ok(const struct vdev *vdev, unsigned region, uint64_t offset,
 	return size_ok && offset % count == 0 && offset < vdev_region_size(vdev, region);
 }
 
-int vdev_region_read(struct vdev *vdev, unsigned region, uint64_t offset, void *buf, uint32_t count)
+int vdev_peek(struct vdev *vdev, unsigned region, uint64_t offset, void *buf, uint32_t count)
 {
 	uint64_t value;
 
@@ -151,7 +157,7 @@ int vdev_region_read(struct vdev *vdev, unsigned region, uint64_t offset, void *
 	return 0;
 }
 
-int vdev_region_write(struct vdev *vdev, unsigned region, uint64_t offset, const void *buf, uint32_t count)
+static int region_write(struct vdev *vdev, unsigned region, uint64_t offset, const void *buf, uint32_t count)
 {
 	uint64_t value = 0;
 
@@ -166,6 +172,25 @@ int vdev_region_write(struct vdev *vdev, unsigned region, uint64_t offset, const
 	memcpy(&value, buf, count);
 	vdev->inside->write(vdev->it, offset, count, value);
 	return 0;
+}
+
+int vdev_region_read(struct vdev *vdev, unsigned region, uint64_t offset, void *buf, uint32_t count)
+{
+	const int result = vdev_peek(vdev, region, offset, buf, count);
+
+	observe_read(vdev, region, offset, buf, count, result);
+	return result;
+}
+
+int vdev_region_write(struct vdev *vdev, unsigned region, uint64_t offset, const void *buf, uint32_t count)
+{
+	int result;
+
+	observe_write(vdev, region, offset, buf, count);
+	result = region_write(vdev, region, offset, buf, count);
+	if (result != 0)
+		observe_refused_write(vdev, region, offset, count);
+	return result;
 }
 
 unsigned vdev_num_vectors(const struct vdev *vdev)

@@ -110,6 +110,8 @@ uint64_t vdev_region_size(const struct vdev *vdev, unsigned region);
  */
 int vdev_region_read(struct vdev *vdev, unsigned region, uint64_t offset, void *buf, uint32_t count);
 int vdev_region_write(struct vdev *vdev, unsigned region, uint64_t offset, const void *buf, uint32_t count);
+/* vdev_region_read() of somebody who is not the guest: it is neither counted nor traced. */
+int vdev_peek(struct vdev *vdev, unsigned region, uint64_t offset, void *buf, uint32_t count);
 
 /* Number of MSI-X vectors. */
 unsigned vdev_num_vectors(const struct vdev *vdev);

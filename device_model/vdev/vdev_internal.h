@@ -12,6 +12,7 @@
 #include "../core/gate.h"
 #include "../core/regs.h"
 #include "../platform/platform.h"
+#include "observe_internal.h"
 #include "vdev.h"
 
 /*
@@ -73,6 +74,7 @@ struct vdev {
 	uint8_t pci[VDEV_CONFIG_SIZE];
 	struct vdev_stats stats;
 	_Atomic bool portal_open;
+	struct observe *observe; /* has a lock of its own */
 	/* touched by the connection's thread only */
 	struct gather *gathers; /* num_wqs * GATHER_PAGES * GATHER_SLOTS */
 };

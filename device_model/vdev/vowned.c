@@ -62,9 +62,11 @@ static void on_dma_leave(void *ctx, struct dma_space *space)
 /* The device's own SWERROR has it already; there is nobody else to tell. */
 static void on_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
 {
-	(void)ctx;
+	const struct vowned *owned = ctx;
+
 	(void)wq;
 	(void)swerror;
+	observe_error(owned->vdev);
 }
 
 /* ---- engines ---- */

@@ -7,8 +7,11 @@
 
 #include "vdev_internal.h"
 
-static void submit(struct vdev *vdev, uint32_t wq, const uint8_t desc[PORTAL_DESC])
+static void submit(struct vdev *vdev, uint64_t offset, const uint8_t desc[PORTAL_DESC])
 {
+	const uint32_t wq = (uint32_t)(offset / PORTAL_WQ_STRIDE);
+
+	observe_descriptor(vdev, offset, desc);
 	pthread_mutex_lock(&vdev->lock);
 	vdev->stats.descriptors++;
 	pthread_mutex_unlock(&vdev->lock);
@@ -32,8 +35,10 @@ static void drop_partial(struct vdev *vdev, uint32_t wq, struct gather *gather)
 	ledger_write(platform_ledger(vdev->platform), &record);
 }
 
-static void gather_piece(struct vdev *vdev, uint32_t wq, struct gather *gather, uint32_t piece, const uint8_t *buf)
+static void gather_piece(struct vdev *vdev, struct gather *gather, uint64_t offset, const uint8_t *buf)
 {
+	const uint32_t wq = (uint32_t)(offset / PORTAL_WQ_STRIDE), piece = (uint32_t)(offset % PORTAL_DESC / 8);
+
 	if (piece != gather->next) {
 		drop_partial(vdev, wq, gather);
 		if (piece != 0)
@@ -43,7 +48,7 @@ static void gather_piece(struct vdev *vdev, uint32_t wq, struct gather *gather, 
 	gather->next = piece + 1;
 	if (gather->next == PORTAL_DESC / 8) {
 		gather->next = 0;
-		submit(vdev, wq, gather->bytes);
+		submit(vdev, offset - piece * 8, gather->bytes);
 	}
 }
 
@@ -58,9 +63,9 @@ void vportal_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint3
 	gather = &vdev->gathers[(wq * GATHER_PAGES + page) * GATHER_SLOTS + offset % PORTAL_PAGE / PORTAL_DESC];
 	if (count == PORTAL_DESC) {
 		gather->next = 0;
-		submit(vdev, wq, buf);
+		submit(vdev, offset, buf);
 	} else if (count == 8) {
-		gather_piece(vdev, wq, gather, (uint32_t)(offset % PORTAL_DESC / 8), buf);
+		gather_piece(vdev, gather, offset, buf);
 	} else {
 		drop_partial(vdev, wq, gather);
 	}

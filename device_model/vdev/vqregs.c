@@ -31,6 +31,7 @@ void vqregs_error(struct vqueue *vq, const uint64_t swerror[4])
 {
 	const uint64_t hidden = 0xFFull << 16 | 0xFFFFFull << 40;
 
+	observe_error(vq->vdev);
 	pthread_mutex_lock(&vq->lock);
 	if (vq->swerror[0] & SWERROR_VALID) {
 		vq->swerror[0] |= SWERROR_OVERFLOW;

@@ -18,17 +18,24 @@ int vdev_attach(struct vdev *vdev, const struct vdev_vm *vm)
 		result = 0;
 	}
 	pthread_mutex_unlock(&vdev->lock);
+	if (result == 0)
+		observe_event(vdev, TRACE_ATTACHED);
 	return result;
 }
 
 void vdev_detach(struct vdev *vdev)
 {
+	bool was_attached;
+
 	pthread_mutex_lock(&vdev->lock);
+	was_attached = vdev->attached;
 	vdev->attached = false;
 	vmemory_update(vdev);
 	while (vdev->senders > 0)
 		pthread_cond_wait(&vdev->changed, &vdev->lock);
 	pthread_mutex_unlock(&vdev->lock);
+	if (was_attached)
+		observe_event(vdev, TRACE_DETACHED);
 }
 
 /* ---- interrupts ---- */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -238,3 +239,17 @@ def test_socket_path_that_is_too_long_falls_back_to_a_short_one(tmp_path: Path) 
         run.end()
 
     assert "only scenarios named like" in run.lines[-1]
+
+
+def test_traced_run_tells_what_every_guest_did_to_its_device(tmp_path: Path) -> None:
+    with running(tmp_path / "report", "--trace", "--only", "own", "--no-controls") as run:
+        run.end()
+
+    lines = (tmp_path / "report" / "trace.txt").read_text().splitlines()
+    for mdev in ("mdev 1 ", "mdev 2 ", "mdev 3 "):
+        own = [line.partition(mdev)[2].strip() for line in lines if mdev in line]
+        assert {"a VM is attached", "the VM is gone"} <= set(own)
+        assert any(line.startswith("CMD <- Request Interrupt Handle index=1") for line in own)
+        assert any("limited MSI-X <= No-op CRAV|RCR|RCI" in line for line in own)
+        assert any("INJECTED vector=1" in line for line in own)
+    assert re.fullmatch(r"# end: \d+ records(, \d+ lost)?", lines[-1])

@@ -23,7 +23,7 @@ def print_summary(result: RunResult, stream: TextIO | None = None) -> None:
     """Prints to `stream` (default: standard output). The last line begins with the verdict and is never folded."""
     target = stream or sys.stdout
     console = Console(file=target, highlight=False, legacy_windows=False)
-    for part in (_matrix, _crossings, _refusals, _scenarios, _controls, _conditions, _timings):
+    for part in (_matrix, _crossings, _refusals, _scenarios, _controls, _conditions, _timings, _touched):
         part(result, console)
     reason = printable(result.reason)
     line = Text.assemble((result.verdict, _STYLES[result.verdict]), f": {reason}")
@@ -147,6 +147,25 @@ def _timings(result: RunResult, console: Console) -> None:
         values = (_measure(timing.p50), _measure(timing.p99), _measure(timing.max))
         table.add_row(printable(timing.name), f"{timing.n:,}", *values, printable(timing.unit))
     console.print(table)
+
+
+def _touched(result: RunResult, console: Console) -> None:
+    if result.touched:
+        table = Table(title="Touched, not modelled", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+        for name in ("register", "what was done"):
+            table.add_column(name, overflow="fold")
+        for name in ("guests", "times"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for one in result.touched:
+            where = f"{one.register} ({one.region}+{one.offset:#x})"
+            table.add_row(printable(where), printable(one.what), f"{len(one.guests):,}", f"{one.count:,}")
+        console.print(table)
+    if result.touches_lost:
+        console.print(f"{result.touches_lost:,} more such accesses found no place in a device's table.\n")
+    for polled in result.polled:
+        value = f"{polled.value:#x}" + (f" = {polled.meaning}" if polled.meaning else "")
+        line = f"guest {polled.guest} kept reading {polled.register}, value {value}, {polled.reads:,} times"
+        console.print(f"{printable(line)} in {polled.seconds:.1f} s\n")
 
 
 def _measure(value: float) -> str:

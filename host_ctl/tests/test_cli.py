@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from host_ctl.cli import main
+from host_ctl.cli import build_parser, main, trace_file
 from host_ctl.mdev_type import TYPES
 from host_ctl.options import OptionsError, RunOptions
 from host_ctl.results import decode, encode
@@ -295,6 +295,24 @@ def test_file_that_is_no_report_is_one_clear_error(
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("words", "trace"),
+    [([], None), (["--trace"], Path("r/trace.txt")), (["--trace", "t.txt"], Path("t.txt")),
+     (["--trace", "--plain"], Path("r/trace.txt"))],
+)
+def test_trace_is_written_to_the_file_or_beside_the_report(words: list[str], trace: Path | None) -> None:
+    arguments = build_parser().parse_args(["run", "--report", "r", *words])
+
+    assert trace_file(arguments) == trace
+
+
+def test_trace_that_cannot_be_written_is_refused_before_anything_is_started(
+    suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["run", "--report", str(tmp_path / "report"), "--trace", str(tmp_path)])
+
+    assert code == 2
+    assert "cannot write the trace" in capsys.readouterr().err
 # ---- types ----
 
 

@@ -212,6 +212,14 @@ async def test_unplug_of_an_unknown_device_is_a_clear_error(guest: Guest) -> Non
         await guest.unplug("dsa9")
 
 
+async def test_guest_that_does_not_eject_says_what_it_does_instead(driven: QtestPort) -> None:
+    driven.guest.hint = lambda: "keeps reading GENSTS"
+    await driven.guest.add_device("virtio-rng-pci", "rng", 0)
+    await driven.power_on()
+    with pytest.raises(GuestDidNotEject, match=r"in 0\.2 s, it keeps reading GENSTS \(it may be busy"):
+        await driven.guest.unplug("rng", limit_s=0.2)
+
+
 async def test_guest_that_does_not_eject_is_a_typed_error_and_may_be_waited_for_again(driven: QtestPort) -> None:
     await driven.guest.add_device("virtio-rng-pci", "rng", 0)
     await driven.power_on()

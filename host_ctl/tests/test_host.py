@@ -142,6 +142,20 @@ def test_ledger_is_read_through_the_host(host: Host, tmp_path: Path) -> None:
     assert ([record.kind for record in records], lost) == ([Kind.DROPPED], 0)
 
 
+def test_trace_goes_where_it_is_asked_for_or_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VDSA_TRACE", str(tmp_path / "by_variable"))
+    for trace in (None, None, tmp_path / "asked_for"):
+        host = Host(SMALL, wq_size=4, trace=trace)
+        VfioUserClient.connect(host.create(TYPE, 1, tmp_path).socket, timeout=10).close()
+        host.close()
+
+    assert (tmp_path / "by_variable").read_text().count("mdev 1   a VM is attached") == 2
+    assert (tmp_path / "asked_for").read_text().count("mdev 1   a VM is attached") == 1
+
+
+def test_trace_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match=r"cannot write the trace to .*: choose another file"):
+        Host(SMALL, wq_size=4, trace=tmp_path / "nowhere" / "trace")
 # ---- types ----
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from host_ctl.errors import HostError
 from host_ctl.report import REPORT_FILES, render_html, render_junit, write_html, write_reports
 from host_ctl.report.heatmap import render_heatmap
-from host_ctl.results import ResultError, decode
+from host_ctl.report.summary import print_summary
+from host_ctl.results import Polled, ResultError, TouchedRegister, decode
 from host_ctl.tests.report_samples import good_result, leaked_result, scenario
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
@@ -259,3 +261,34 @@ def test_junit_holds_any_text(text: str) -> None:
     root = junit(scenarios=(scenario("test_a", "failed", text),), verdict="NOT PROVEN")
 
     assert len(root[0]) == 1
+
+
+TOUCHED = TouchedRegister(
+    register="EVLCFG[0]", region="BAR0", offset=0xE0, what="read, not modelled", guests=(0, 2), count=1234
+)
+POLLED = Polled(guest=2, register="GENSTS", value=1, meaning="Enabled", reads=812_345, seconds=9.8)
+
+
+def test_what_guests_touched_is_shown_where_there_is_something() -> None:
+    result = good_result(touched=(TOUCHED,), touches_lost=77, polled=(POLLED,))
+    page = " ".join(Page(render_html(result)).words)
+    out = io.StringIO()
+    print_summary(result, out)
+    text = " ".join(out.getvalue().split())
+
+    assert not Page(render_html(result)).mismatched
+    for shown in (page, text):
+        assert "EVLCFG[0]" in shown
+        assert "read, not modelled" in shown
+        assert "1,234" in shown
+        assert "77 more" in shown
+        assert "0x1 = Enabled" in shown
+        assert "812,345" in shown
+
+
+def test_run_in_which_nothing_was_touched_says_nothing_of_it() -> None:
+    out = io.StringIO()
+    print_summary(good_result(), out)
+
+    assert "touched" not in render_html(good_result()).lower()
+    assert "touched" not in out.getvalue().lower()

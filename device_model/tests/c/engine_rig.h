@@ -15,6 +15,7 @@ struct rig {
 	struct ledger *ledger;
 	uint8_t *memory; /* addresses 0 .. RIG_MEMORY - 1 */
 	uint32_t num_wqs;
+	void (*on_access)(struct rig *rig, uint64_t iova); /* what happens meanwhile; NULL: nothing */
 	unsigned errors; /* reported, the last one below */
 	uint64_t swerror[4];
 };
@@ -39,6 +40,8 @@ static inline bool rig_find(struct dma_space *space, uint64_t iova, size_t len, 
 	struct rig *rig = space->ctx;
 
 	(void)write;
+	if (rig->on_access)
+		rig->on_access(rig, iova);
 	if (iova >= RIG_MEMORY)
 		return false;
 	piece->bytes = rig->memory + iova;
@@ -126,6 +129,7 @@ static inline void rig_enable(struct rig *rig, uint32_t size)
 {
 	for (uint32_t i = 0; i < rig->num_wqs; i++)
 		idxd_bar0_write(rig->idxd, RIG_WQS + 32 * i, 4, size);
+	idxd_bar0_write(rig->idxd, REG_GENCFG, 4, GENCFG_USER_INTERRUPTS);
 	rig_command(rig, CMD_ENABLE_DEVICE, 0);
 	CHECK_EQUAL(idxd_bar0_read(rig->idxd, REG_CMDSTATUS, 4), 0);
 }

@@ -18,11 +18,12 @@
 
 enum { GUESTS = 3, PASID_BASE = 50, MIB = 1 << 20, RAM = 0x100000, RAM_SIZE = 2 * MIB, WQ_SIZE = 8 };
 enum { PORTAL = 0x1000, HOST_WQCFG = 0x800 };
-enum { PAINT = 0xE7 };
+enum { PAGE = 4096, DAB = 64 };
 
 struct guest {
 	unsigned index;
 	uint32_t random;
+	uint8_t paint; /* another each time, so that what a late copy brings is seen */
 	struct vdev *vdev;
 	struct guest_memory memory;
 };
@@ -65,16 +66,20 @@ static void submit(struct guest *guest)
 	CHECK_EQUAL(vdev_region_write(guest->vdev, VDEV_REGION_BAR2, PORTAL, desc, 64), 0);
 }
 
-/* What was taken away changes no more, whatever the engine is doing. */
+/* What was taken away changes no more, whatever the engine is doing. A dab on each page: quick, so as to be there before it. */
 static void check_untouched(struct guest *guest, size_t from, size_t size)
 {
 	uint8_t *const bytes = guest->memory.bytes + from;
 
-	memset(bytes, PAINT, size);
+	guest->paint++;
+	for (size_t at = 0; at < size; at += PAGE)
+		memset(bytes + at, guest->paint, DAB);
 	submit(guest);
 	for (unsigned i = next(&guest->random) % 64; i > 0; i--)
 		sched_yield();
-	CHECK(bytes[0] == PAINT && memcmp(bytes, bytes + 1, size - 1) == 0);
+	for (size_t at = 0; at < size; at += PAGE)
+		for (size_t i = 0; i < DAB; i++)
+			CHECK_EQUAL(bytes[at + i], guest->paint);
 }
 
 static void remap_half(struct guest *guest)
@@ -141,10 +146,13 @@ static void act(struct guest *guest)
 	static void (*const actions[])(struct guest *) = { remap_half, remap_all, toggle_master, replace_vm, rebind };
 	const uint32_t random = next(&guest->random) % 16;
 
-	if (random < sizeof(actions) / sizeof(actions[0]))
-		actions[random](guest);
-	else
+	if (random >= sizeof(actions) / sizeof(actions[0])) {
 		submit(guest);
+		return;
+	}
+	for (unsigned i = next(&guest->random) % 4; i > 0; i--)
+		submit(guest); /* so that the engine is at it */
+	actions[random](guest);
 }
 
 static void *guest_main(void *arg)
@@ -170,6 +178,7 @@ static void bring_up(void)
 		idxd_bar0_write(idxd, HOST_WQCFG + 32 * i, 4, WQ_SIZE);
 	idxd_bar0_write(idxd, 0x600, 8, (1u << GUESTS) - 1);
 	idxd_bar0_write(idxd, 0x620, 8, 1);
+	idxd_bar0_write(idxd, REG_GENCFG, 4, GENCFG_USER_INTERRUPTS);
 	idxd_bar0_write(idxd, REG_CMD, 4, CMD_ENABLE_DEVICE << 20);
 	CHECK_EQUAL(idxd_bar0_read(idxd, REG_CMDSTATUS, 4), 0);
 }
@@ -180,7 +189,7 @@ static void compose(struct guest *guest)
 	const struct vdev_config config = { .id = 1 + i, .wq = i, .num_vectors = 1, .wq_size = WQ_SIZE, .wq_mode = 1 };
 	int error;
 
-	idxd_bar0_write(idxd, HOST_WQCFG + 32 * i + 8, 4, 1 | (uint32_t)(PASID_BASE + i) << 8 | 1u << 28);
+	idxd_bar0_write(idxd, HOST_WQCFG + 32 * i + 8, 4, 1 | 1 << 4 | (uint32_t)(PASID_BASE + i) << 8 | 1u << 28);
 	idxd_bar0_write(idxd, HOST_WQCFG + 32 * i + 12, 4, 21 | 5 << 5);
 	CHECK_EQUAL(idxd_wq_enable(idxd, i), CMDERR_NONE);
 	guest->vdev = vdev_create(platform, &config, NULL, &error);

@@ -56,11 +56,10 @@ static uint64_t remove_range(struct vfu_dma_table *table, uint64_t first, uint64
 /* Bytes reachable at once from iova; 0: a fault. */
 static size_t reach(struct vfu_dma_table *table, uint64_t iova, size_t length, uint32_t rights)
 {
-	struct dma_visit visit;
 	struct vfu_dma_piece piece;
-	vfu_dma_table_enter(table, &visit);
-	bool found = vfu_dma_table_find(table, &visit, iova, length, rights, &piece);
-	vfu_dma_table_leave(table, &visit);
+	unsigned phase = vfu_dma_table_enter(table);
+	bool found = vfu_dma_table_find(table, iova, length, rights, &piece);
+	vfu_dma_table_leave(table, phase);
 	return found ? piece.length : 0;
 }
 
@@ -270,15 +269,14 @@ static void number_of_files_is_bounded(void)
 
 static size_t move(struct vfu_dma_table *table, uint64_t iova, void *data, size_t length, bool write)
 {
-	struct dma_visit visit;
 	struct vfu_dma_piece piece;
-	vfu_dma_table_enter(table, &visit);
-	CHECK(vfu_dma_table_find(table, &visit, iova, length, write ? VFU_DMA_MAP_WRITE : VFU_DMA_MAP_READ, &piece));
+	unsigned phase = vfu_dma_table_enter(table);
+	CHECK(vfu_dma_table_find(table, iova, length, write ? VFU_DMA_MAP_WRITE : VFU_DMA_MAP_READ, &piece));
 	const struct vfu_dma_mapping *m = piece.mapping;
 	uint64_t offset = m->offset + (iova - m->first);
 	size_t moved = write ? vfu_dma_file_write(m->file, offset, data, piece.length)
 			     : vfu_dma_file_read(m->file, offset, data, piece.length);
-	vfu_dma_table_leave(table, &visit);
+	vfu_dma_table_leave(table, phase);
 	return moved;
 }
 
@@ -332,16 +330,15 @@ static void *access_for_ever(void *argument)
 	struct race *race = argument;
 	uint64_t word = 0;
 	while (!atomic_load(&race->stop)) {
-		struct dma_visit visit;
-		struct vfu_dma_piece piece;
-		vfu_dma_table_enter(&race->table, &visit);
+			struct vfu_dma_piece piece;
+		unsigned phase = vfu_dma_table_enter(&race->table);
 		for (unsigned i = 0; i < 3; i++) {
-			if (!vfu_dma_table_find(&race->table, &visit, 8 * PAGE, sizeof(word), VFU_DMA_MAP_READ, &piece))
+			if (!vfu_dma_table_find(&race->table, 8 * PAGE, sizeof(word), VFU_DMA_MAP_READ, &piece))
 				continue;
 			(void)vfu_dma_file_read(piece.mapping->file, piece.mapping->offset, &word, sizeof(word));
 			atomic_fetch_add(&race->accesses, 1);
 		}
-		vfu_dma_table_leave(&race->table, &visit);
+		vfu_dma_table_leave(&race->table, phase);
 	}
 	return NULL;
 }

@@ -225,6 +225,148 @@ static void a_drain_ends_when_the_device_is_halted(void)
 	rig_destroy(&rig);
 }
 
+/* ---- while an engine is at it: the command comes with the first access to `trigger` ---- */
+
+static enum wq_command meanwhile;
+static struct wq_waiter waiter;
+static unsigned ends;
+static uint64_t trigger;
+
+static void ended(struct wq_waiter *self)
+{
+	(void)self;
+	ends++;
+}
+
+static void give_command(struct rig *self, uint64_t iova)
+{
+	if (iova != trigger)
+		return;
+	self->on_access = NULL;
+	waiter = (struct wq_waiter){ .done = ended };
+	CHECK_EQUAL(idxd_wq_start(self->idxd, 0, meanwhile, &waiter), CMDERR_NONE);
+	CHECK_EQUAL(ends, 0); /* not while the engine is at it */
+}
+
+static void give_meanwhile(enum wq_command command, uint64_t iova)
+{
+	meanwhile = command;
+	trigger = iova;
+	ends = 0;
+	rig.on_access = give_command;
+}
+
+static unsigned of_kind(uint8_t kind)
+{
+	unsigned counts[256] = { 0 };
+
+	rig_count(&rig, kind, counts);
+	return counts[0];
+}
+
+static void a_descriptor_that_is_aborted_while_it_runs_leaves_no_record(void)
+{
+	static const enum wq_command commands[] = { WQ_ABORT, WQ_RESET, WQ_STOP };
+	const struct rig_desc move = { .opcode = OP_MEMMOVE, .flags = DESC_F_CRAV | DESC_F_RCR, .record = RECORD, .source = DATA, .destination = DATA + 64, .size = 64 };
+
+	for (unsigned i = 0; i < 3; i++) {
+		bring_up(equal, 256);
+		give_meanwhile(commands[i], DATA);
+		rig_submit_to(&rig, 0, PORTAL_IMS, &move);
+		CHECK(idxd_engine_step(rig.idxd, 0));
+		CHECK_EQUAL(ends, 1);
+		CHECK_EQUAL(status(), 0);
+		CHECK_EQUAL(of_kind(LEDGER_ABORTED), 1);
+		rig_destroy(&rig);
+	}
+}
+
+static void a_descriptor_that_runs_is_finished_by_a_drain(void)
+{
+	static const enum wq_command commands[] = { WQ_DRAIN, WQ_DISABLE };
+	const struct rig_desc move = { .opcode = OP_MEMMOVE, .flags = DESC_F_CRAV | DESC_F_RCR, .record = RECORD, .source = DATA, .destination = DATA + 64, .size = 64 };
+
+	for (unsigned i = 0; i < 2; i++) {
+		bring_up(equal, 256);
+		give_meanwhile(commands[i], DATA);
+		rig_submit_to(&rig, 0, PORTAL_IMS, &move);
+		CHECK(idxd_engine_step(rig.idxd, 0));
+		CHECK_EQUAL(ends, 1);
+		CHECK_EQUAL(status(), STATUS_SUCCESS);
+		rig_destroy(&rig);
+	}
+}
+
+/* Members 0 to 7 have their records at RECORD + 32, + 64 ..; the command comes with the record of member `at`. */
+static void run_batch_with_a_command(enum wq_command command, unsigned at)
+{
+	const struct rig_desc batch = { .opcode = OP_BATCH, .flags = DESC_F_CRAV | DESC_F_RCR, .record = RECORD, .source = LIST, .size = 8 };
+
+	bring_up(equal, 256);
+	for (unsigned i = 0; i < 8; i++) {
+		const struct rig_desc noop = { .opcode = OP_NOOP, .flags = DESC_F_CRAV | DESC_F_RCR, .record = RECORD + 32 * (i + 1) };
+
+		rig_encode(&noop, rig.memory + LIST + 64 * i);
+	}
+	give_meanwhile(command, RECORD + 32 * (at + 1));
+	rig_submit_to(&rig, 0, PORTAL_IMS, &batch);
+	CHECK(idxd_engine_step(rig.idxd, 0));
+	CHECK_EQUAL(ends, 1);
+}
+
+static void an_abort_within_a_turn_leaves_the_members_after_it_undone(void)
+{
+	for (unsigned at = 0; at < 8; at++) {
+		run_batch_with_a_command(WQ_ABORT, at);
+		for (unsigned i = 0; i < 8; i++)
+			CHECK_EQUAL(rig.memory[RECORD + 32 * (i + 1)], i <= at ? STATUS_SUCCESS : 0);
+		CHECK_EQUAL(status(), 0);
+		CHECK(!idxd_engine_step(rig.idxd, 0));
+		rig_destroy(&rig);
+	}
+}
+
+static void a_drain_within_a_turn_waits_for_the_record_of_the_batch(void)
+{
+	run_batch_with_a_command(WQ_DRAIN, 2);
+	CHECK_EQUAL(status(), STATUS_SUCCESS);
+	rig_destroy(&rig);
+}
+
+static void an_aborted_queue_goes_on_with_what_comes_next(void)
+{
+	const struct rig_desc noop = { .opcode = OP_NOOP, .flags = DESC_F_CRAV | DESC_F_RCR, .record = RECORD };
+
+	run_batch_with_a_command(WQ_ABORT, 2);
+	rig_submit_to(&rig, 0, PORTAL_IMS, &noop);
+	CHECK(idxd_engine_step(rig.idxd, 0));
+	CHECK_EQUAL(status(), STATUS_SUCCESS);
+	rig_destroy(&rig);
+}
+
+/* A member that is processed and left out of the ledger, or the other way round, would show. */
+static void every_member_that_was_begun_has_an_end_in_the_ledger(void)
+{
+	unsigned accepted, completed_or_aborted;
+
+	for (unsigned at = 0; at < 8; at++) {
+		static struct ledger_record records[RIG_LEDGER];
+		uint64_t lost = 0;
+		size_t count;
+
+		run_batch_with_a_command(WQ_ABORT, at);
+		count = ledger_read(rig.ledger, records, RIG_LEDGER, &lost);
+		accepted = completed_or_aborted = 0;
+		for (size_t i = 0; i < count; i++) {
+			accepted += records[i].kind == LEDGER_ACCEPTED;
+			completed_or_aborted += records[i].kind == LEDGER_COMPLETED || records[i].kind == LEDGER_ABORTED;
+		}
+		CHECK_EQUAL(accepted, completed_or_aborted);
+		CHECK_EQUAL(accepted, 1 + at + 1);
+		rig_destroy(&rig);
+	}
+}
+
 static uint8_t iaa_status(uint8_t opcode, uint64_t record)
 {
 	const struct rig_desc desc = { .opcode = opcode, .flags = DESC_F_CRAV | DESC_F_RCR, .record = record, .size = opcode == OP_BATCH ? 2 : 0 };
@@ -268,6 +410,12 @@ int main(void)
 	RUN(halt_drops_what_is_queued_and_begun_and_takes_nothing);
 	RUN(reset_ends_the_halt);
 	RUN(a_drain_ends_when_the_device_is_halted);
+	RUN(a_descriptor_that_is_aborted_while_it_runs_leaves_no_record);
+	RUN(a_descriptor_that_runs_is_finished_by_a_drain);
+	RUN(an_abort_within_a_turn_leaves_the_members_after_it_undone);
+	RUN(a_drain_within_a_turn_waits_for_the_record_of_the_batch);
+	RUN(an_aborted_queue_goes_on_with_what_comes_next);
+	RUN(every_member_that_was_begun_has_an_end_in_the_ledger);
 	RUN(records_of_iaa_have_64_bytes);
 	return 0;
 }

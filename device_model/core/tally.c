@@ -1,0 +1,70 @@
+#include "tally.h"
+
+#include "formats.h"
+
+static struct tally_entry **bucket(struct tallies *tallies, uint32_t id)
+{
+	return &tallies->buckets[id % TALLY_BUCKETS];
+}
+
+void tallies_add(struct tallies *tallies, struct tally_entry *entry)
+{
+	entry->next = *bucket(tallies, entry->id);
+	*bucket(tallies, entry->id) = entry;
+}
+
+void tallies_remove(struct tallies *tallies, struct tally_entry *entry)
+{
+	for (struct tally_entry **link = bucket(tallies, entry->id); *link; link = &(*link)->next) {
+		if (*link == entry) {
+			*link = entry->next;
+			return;
+		}
+	}
+}
+
+static uint64_t *completion(struct tally *tally, uint8_t status)
+{
+	const uint8_t false_predicate = 0x02;
+
+	if (status == STATUS_SUCCESS || status == false_predicate)
+		return &tally->succeeded;
+	return status == STATUS_HANDLE ? &tally->refused : &tally->failed;
+}
+
+/* Where a record counts; NULL: it does not. */
+static uint64_t *field(struct tally *tally, const struct ledger_record *record)
+{
+	switch (record->kind) {
+	case LEDGER_ACCEPTED:
+		return &tally->accepted;
+	case LEDGER_DROPPED:
+		return &tally->dropped;
+	case LEDGER_ABORTED:
+		return &tally->aborted;
+	case LEDGER_COMPLETED:
+		return completion(tally, record->status);
+	case LEDGER_INJECTED:
+		return &tally->injected;
+	case LEDGER_PENDED:
+	case LEDGER_VM_PENDED:
+		return &tally->pended;
+	case LEDGER_IGNORED:
+		return &tally->ignored;
+	default:
+		return NULL;
+	}
+}
+
+/* From the remapping on an interrupt is its target's; before, everything is the requester's. */
+void tallies_count(struct tallies *tallies, const struct ledger_record *record)
+{
+	const uint32_t id = record->target ? record->target : record->requester;
+
+	for (struct tally_entry *entry = *bucket(tallies, id); entry; entry = entry->next) {
+		uint64_t *count = entry->id == id ? field(&entry->counts, record) : NULL;
+
+		if (count)
+			++*count;
+	}
+}
