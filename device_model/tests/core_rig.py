@@ -313,14 +313,14 @@ class Machine:
         self.guests: list[GuestView] = []
         self._ids = 0
 
-    def create(self, vectors: int = 2, mdev_type: str = "dsa-1dwq-v1") -> Mdev:
+    def create(self, vectors: int = 2, mdev_type: str = "dsa-1dwq-v1", *, eventfd: bool = False) -> Mdev:
         self._ids += 1
         socket = self.folder / f"m{self._ids}"
-        return Mdev(self.parts, TYPES[mdev_type], self._ids, vectors, socket, eventfd=False)
+        return Mdev(self.parts, TYPES[mdev_type], self._ids, vectors, socket, eventfd=eventfd)
 
-    def plug(self, vectors: int = 2, mdev_type: str = "dsa-1dwq-v1") -> GuestView:
+    def plug(self, vectors: int = 2, mdev_type: str = "dsa-1dwq-v1", *, eventfd: bool = False) -> GuestView:
         """An mdev and a guest for it, not started."""
-        guest = GuestView(self, self.create(vectors, mdev_type))
+        guest = GuestView(self, self.create(vectors, mdev_type, eventfd=eventfd))
         self.guests.append(guest)
         return guest
 

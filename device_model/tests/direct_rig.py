@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from device_model import build_core
-from device_model.device import Device, DeviceConfig, Vdev, VdevConfig
+from device_model.device import Device, DeviceConfig, OwnVdevConfig, Vdev, VdevConfig
 from device_model.tests.core_rig import FAULT_VARIABLE
 from device_model.tests.model.chip import Chip, Layout
 from device_model.tests.model.config_space import ConfigSpace
@@ -101,6 +101,7 @@ class DirectVdev(Vdev):
 
     def offsets(self) -> list[int]:
         """All that BAR0 shows of registers and tables."""
+        assert isinstance(self.config, VdevConfig)
         tables, vectors = self.model.tables, len(self.config.vectors) + 1
         queue, permissions, table = tables.queue, tables.permissions, tables.msix
         found = [*range(0, 0x100, 8), *range(0x400, 0x430, 8), *range(queue, queue + 32, 8)]
@@ -233,7 +234,8 @@ class DirectDevice(Device):
         super().pasid_clear(pasid)
         self.iommu_model.pasids.pop(pasid, None)
 
-    def create_vdev(self, config: VdevConfig) -> DirectVdev:
+    def create_vdev(self, config: VdevConfig | OwnVdevConfig) -> DirectVdev:
+        assert isinstance(config, VdevConfig)
         description = Description(
             config.wq, config.vectors, config.cmdcap, config.wq_size, config.wq_mode, config.wq_limits
         )
@@ -247,6 +249,7 @@ class DirectDevice(Device):
 
     def forget(self, vdev: Vdev) -> None:
         super().forget(vdev)
+        assert isinstance(vdev.config, VdevConfig)
         self.model.owners.pop(vdev.config.wq, None)
 
     # ---- what can be seen ----

@@ -193,13 +193,11 @@ def test_smaller_size_of_one_guest_does_not_bound_another_nor_the_next(machine: 
     enable(other)
     wq = probed.guest.mdev.wq
     machine.unplug(probed.guest)
-    following = linux_probe(machine.plug(1, CFG))
-    following.configure()
-    enable(following)
-    for one in (other, following):
-        one.guest.submit(*[descriptor(0)] * GRANTED)
+    following = machine.started(1)  # of the type that is not configured by its guest
+    for one in (other.guest, following):
+        one.submit(*[descriptor(0)] * GRANTED)
 
-    assert following.guest.mdev.wq == wq
+    assert following.mdev.wq == wq
     assert machine.ledger(Kind.DROPPED) == []
 
 

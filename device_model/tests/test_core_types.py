@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +42,7 @@ from device_model.tests.type_drivers import (
     linux_unbind,
     polled_set_up,
 )
+from device_model.vfio_user_protocol import IrqFlags
 from host_ctl.account import LedgerAccount
 
 FIXED, CFG, PF, IAX = "dsa-1dwq-v1", "dsa-1dwq-cfg-v1", "dsa-pf-v1", "iax-1dwq-v1"
@@ -352,3 +354,33 @@ def test_iaa_executes_noop_and_drain_and_refuses_the_rest(machine: Machine) -> N
     assert guest.get(RECORDS + 32, 32) == bytes(32), "a record of an IAA has 64 bytes"
     assert [guest.status(descriptor(op, record=RECORDS, flags=CRAV | RCR)) for op in (1, 3, 0x42, 0x4C)] == [0x10] * 4
     assert (guest.read(0, 4), guest.read(0x180, 8)) == (0x200, 0)
+
+
+# ---- a table that is the VMM's ----
+
+
+@pytest.mark.parametrize("name", [FIXED, PF, IAX])
+@pytest.mark.parametrize("reset", [False, True])
+def test_table_of_the_vmm_gives_every_interrupt_to_the_eventfd_of_its_vector(
+    machine: Machine, name: str, reset: bool
+) -> None:
+    guest = machine.plug(LINUX[name], name, eventfd=True)
+    descriptors = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)]
+    guest.client.set_irqs(IrqFlags.DATA_EVENTFD | IrqFlags.ACTION_TRIGGER, 0, 2, descriptors)
+    if reset:
+        guest.client.reset()
+    probed = Probed(guest)
+    guest.bus_master(True)
+    probed.configure()
+    for code in (Cmd.ENABLE_DEVICE, Cmd.ENABLE_WQ):
+        assert guest.command(code) == 0
+    handle = guest.command(Cmd.REQUEST_HANDLE, 1) >> 8 if probed.cmdcap >> 13 & 1 else 1
+    status = guest.status(firing(RECORDS, handle))
+    guest.command(Cmd.DRAIN_ALL, interrupt=True)
+    counts = [os.eventfd_read(one) for one in descriptors]
+    for one in descriptors:
+        os.close(one)
+
+    assert status == SUCCESS
+    assert counts == [1, 1]
+    assert guest.vectors() == []
