@@ -221,6 +221,7 @@ static void bring_up_hardware(void)
 {
 	const struct idxd_config config = {
 		.num_wqs = GUESTS, .total_wq_size = 16 * GUESTS, .num_ims = 256, .max_xfer_log2 = 21, .max_batch_log2 = 5,
+		.num_groups = 1, .num_engines = 1,
 	};
 	struct idxd *idxd;
 
@@ -233,6 +234,7 @@ static void bring_up_hardware(void)
 		idxd_bar0_write(idxd, HOST_WQCFG + 32 * i, 4, 16);
 	idxd_bar0_write(idxd, 0x600, 8, (1u << GUESTS) - 1);
 	idxd_bar0_write(idxd, 0x620, 8, 1);
+	idxd_bar0_write(idxd, REG_GENCFG, 4, GENCFG_USER_INTERRUPTS);
 	idxd_bar0_write(idxd, BAR0_CMD, 4, CMD_ENABLE_DEVICE << 20);
 	CHECK_EQUAL(idxd_bar0_read(idxd, 0xA8, 4), 0);
 }
@@ -244,7 +246,7 @@ static void bring_up(struct guest *guest, unsigned index)
 		.engcap = 1, .opcap = 1, .cmdcap = 0x67FE, .wq_size = 16, .wq_mode = 0x11, .wq_limits = 0xB5,
 	};
 	const struct vdev_vector vector = { index, index };
-	const struct vdev_vm vm = { guest, on_message, on_signal, on_dma_read, on_dma_write };
+	const struct vdev_vm vm = { guest, on_message, on_signal, on_enter };
 	struct idxd *idxd = platform_idxd(platform);
 	const uint64_t entry = HOST_IMS + 16 * index, wqcfg = HOST_WQCFG + 32 * index;
 	int error;
