@@ -9,7 +9,9 @@ import re
 from qemu_patches.binary import Version
 
 MSIX_UNPLUG = "msix-unplug"
-"""Survives the unplug of a vfio-user-pci device whose MSI-X it manages: delivery mode `eventfd` can be used."""
+"""Survives the unplug of a vfio-user-pci device whose MSI-X it manages."""
+MSIX_PBA = "msix-pba"
+"""Shows the guest what is pending at a vector that the guest has masked, in MSI-X that it manages."""
 DMA_COUNT64 = "dma-count64"
 """Its vfio-user client has the 64-bit count of the protocol in DMA_READ and DMA_WRITE."""
 MOVDIR64B = "movdir64b"
@@ -17,7 +19,9 @@ MOVDIR64B = "movdir64b"
 FAST_UNPLUG = "fast-unplug"
 """DEVICE_DELETED does not wait for the next look at RCU readers, which is up to 10 ms away."""
 
-KNOWN = frozenset({MSIX_UNPLUG, DMA_COUNT64, MOVDIR64B, FAST_UNPLUG})
+KNOWN = frozenset({MSIX_UNPLUG, MSIX_PBA, DMA_COUNT64, MOVDIR64B, FAST_UNPLUG})
+EVENTFD = frozenset({MSIX_UNPLUG, MSIX_PBA})
+"""What delivery mode `eventfd` needs."""
 
 _DMA_COUNT64_SINCE: Version = (11, 1, 0)
 _PACKAGE = re.compile(r"^QEMU emulator version \S+ \(vdsa-[0-9a-f]+((?:\+[a-z0-9-]+)*)\)", re.MULTILINE)

@@ -6,6 +6,7 @@
 #define SHOTS 2000
 
 static volatile uint32_t second_is_there, go, second_is_done;
+static volatile uint64_t shots_of[2];
 static uint64_t portal;
 
 uint64_t edu_bar(void)
@@ -41,16 +42,20 @@ void device_tests(void)
     check("movdiri_to_a_device_4_bytes", seen_vector == 0);
 }
 
-/* Each write says who wrote it, which shot it is of, and which eighth of it. */
+/*
+ * Each write says who wrote it, which shot it is of, and which eighth of it. Nobody stops before the other has had enough,
+ * so that they do shoot at the same time.
+ */
 void run_race(uint64_t to, uint64_t id)
 {
     static uint64_t sources[2][8];
 
-    for (uint64_t shot = 0; shot < SHOTS; shot++) {
+    for (uint64_t shot = 0; shot < SHOTS || shots_of[1 - id] < SHOTS; shot++) {
         for (uint64_t i = 0; i < 8; i++) {
             sources[id][i] = 0x4ace000000000000 | id << 40 | shot << 8 | i;
         }
         movdir64b(to, sources[id]);
+        shots_of[id] = shot + 1;
     }
 }
 
