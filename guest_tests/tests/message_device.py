@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import queue
 import socket
 import struct
@@ -24,9 +25,13 @@ _SAME_FOR_ALL: dict[int, bytes] = {
 
 
 class MessageDevice:
-    """Listens at `path`; serves one QEMU in a thread of its own until it is closed. fds: descriptors that came with maps."""
+    """Listens at `path`; serves one QEMU in a thread of its own until it is closed. fds: descriptors that came with maps.
 
-    def __init__(self, path: Path) -> None:
+    refuses: a command that is answered with an error.
+    """
+
+    def __init__(self, path: Path, refuses: int | None = None) -> None:
+        self._refuses = refuses
         self.maps: list[tuple[int, int]] = []
         self.fds = 0
         self._config = bytearray(_CONFIG_SIZE)
@@ -95,6 +100,10 @@ class MessageDevice:
         return data
 
     def _answer(self, header: Header, payload: bytes) -> None:
+        if header.command == self._refuses:
+            refusal = Flags.REPLY | Flags.ERROR
+            self._send(proto.message(header.command, message_id=header.id, flags=refusal, error=errno.EIO))
+            return
         reply = self._reply(header.command, payload)
         if not header.flags & Flags.NO_REPLY:
             self._send(proto.message(header.command, reply, message_id=header.id, flags=Flags.REPLY))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from device_model.vfio_user_protocol import Command
 from guest_tests.agent_build import build_agent
 from guest_tests.guests import running_guests
 from guest_tests.rig import Rig, make_host
@@ -17,7 +18,7 @@ from guest_tests.suite import run
 from guest_tests.tests.agent_guests import BUILD
 from guest_tests.tests.message_device import MessageDevice
 from guest_tests.tests.test_suite_runs import running
-from host_ctl.errors import HostError
+from host_ctl.errors import HostError, HotplugError
 from host_ctl.options import RunOptions
 from host_ctl.progress import QuietProgress
 from host_ctl.qemu_process import QemuProcess
@@ -67,6 +68,20 @@ async def test_200_plugs_and_unplugs_with_interrupts_between_them(
     assert len(rig.timings.device_del) == CYCLES
     assert counts == {1: 2 * CYCLES, **dict.fromkeys(range(2, VECTORS + 1), CYCLES)}
     assert after == before
+
+
+async def test_server_that_refuses_to_show_its_config_space_is_an_error_and_no_crash(
+    patched: QemuBinary, folder: Path
+) -> None:
+    path = folder / "refuser"
+    with MessageDevice(path, refuses=Command.REGION_READ):
+        async with running_guests(1, build_agent(BUILD), patched, folder, accelerator="tcg") as members:
+            with pytest.raises(HotplugError, match="config space"):
+                await members[0].guest.plug("refused", path, 0)
+            await members[0].link.nop()
+            alive = await members[0].diagnosis()
+
+    assert alive is None
 
 
 class QtestVm:
