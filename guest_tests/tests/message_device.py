@@ -27,16 +27,21 @@ _SAME_FOR_ALL: dict[int, bytes] = {
 class MessageDevice:
     """Listens at `path`; serves one QEMU in a thread of its own until it is closed. fds: descriptors that came with maps.
 
-    refuses: a command that is answered with an error.
+    refuses: a command that is answered with an error. bad_msix: it shows an MSI-X capability whose table and PBA lie in a
+    BAR that it does not have.
     """
 
-    def __init__(self, path: Path, refuses: int | None = None) -> None:
+    def __init__(self, path: Path, refuses: int | None = None, *, bad_msix: bool = False) -> None:
         self._refuses = refuses
         self.maps: list[tuple[int, int]] = []
         self.fds = 0
         self._config = bytearray(_CONFIG_SIZE)
         struct.pack_into("<HH", self._config, 0, 0x8086, 0x0B25)
         self._config[0x0B] = 0x08
+        if bad_msix:
+            self._config[0x06] = 0x10  # there are capabilities, the first at 0x40
+            self._config[0x34] = 0x40
+            struct.pack_into("<BBHII", self._config, 0x40, 0x11, 0, 0, 0, 0x1000)
         self._answers: queue.Queue[tuple[Header, bytes]] = queue.Queue()
         self._sending = threading.Lock()
         self._listener = socket.socket(socket.AF_UNIX)
