@@ -1,14 +1,16 @@
 """Compiling QEMU: what the machine needs for it, the environment with meson, configure, ninja, strip."""
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from qemu_patches import recipe
@@ -95,17 +97,14 @@ def compile_qemu(tree: Path, work: Path, package: str, binary: Path, progress: P
     configure = [str(tree / "configure"), f"--python={tools / 'bin/python3'}", *recipe.CONFIGURE]
     _run([*configure, f"--with-pkgversion={package}"], objects, _CONFIGURE_SECONDS, path)
     progress(f"compiling with {jobs} jobs: some minutes")
-    _ninja([*_dies_with_us(), "nice", "-n", "5", "ninja", "-j", jobs, PROGRAM], objects, path, progress)
+    _ninja(["nice", "-n", "5", "ninja", "-j", jobs, PROGRAM], objects, path, progress)
     _run(["strip", "-o", str(binary), str(objects / PROGRAM)], objects, _SHORT_SECONDS, path)
 
 
 def _ninja(command: list[str], folder: Path, env: Mapping[str, str], progress: Progress) -> None:
     """Run ninja, telling each tenth of the way. Raises BuildFailed."""
     told, tail = 0, deque[str](maxlen=_TAIL_LINES)
-    with subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace",
-    ) as running:  # fmt: skip
+    with _group(command, folder, env) as running:
         watchdog = threading.Timer(_COMPILE_SECONDS, running.kill)
         watchdog.start()
         try:
@@ -116,9 +115,6 @@ def _ninja(command: list[str], folder: Path, env: Mapping[str, str], progress: P
                 if tenths > told:
                     told = tenths
                     progress(f"compiling: {told}0 %")
-        except BaseException:
-            running.terminate()
-            raise
         finally:
             watchdog.cancel()
     if running.returncode != 0:
@@ -157,16 +153,34 @@ def _run(
     *,
     must_succeed: bool = True,
 ) -> str:
-    """What a command printed. Ctrl-C reaches it too: it is in our process group."""
+    """What a command printed. Raises BuildFailed."""
+    with _group(command, folder, env or {}) as running:
+        try:
+            printed, _ = running.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            raise BuildFailed(f"{command[0]} did not end within {seconds:g} s") from error
+    if running.returncode != 0 and must_succeed:
+        raise BuildFailed(_not_built(command, running.returncode, printed.strip().splitlines()[-_TAIL_LINES:]))
+    return printed
+
+
+@contextlib.contextmanager
+def _group(command: list[str], folder: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A command in a process group of its own, all of which is killed if what is done with it ends in an exception.
+
+    So Ctrl-C leaves no compiler that writes into a folder that is being removed.
+    """
     try:
-        ended = subprocess.run(
-            command, cwd=folder, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace", timeout=seconds, check=False,
+        running = subprocess.Popen(
+            [*_dies_with_us(), *command], cwd=folder, env={**os.environ, **env}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
     except OSError as error:
         raise BuildFailed(f"{command[0]} does not run: {error.strerror}") from error
-    except subprocess.TimeoutExpired as error:
-        raise BuildFailed(f"{command[0]} did not end within {seconds:g} s") from error
-    if ended.returncode != 0 and must_succeed:
-        raise BuildFailed(_not_built(command, ended.returncode, ended.stdout.strip().splitlines()[-_TAIL_LINES:]))
-    return ended.stdout
+    with running:
+        try:
+            yield running
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            raise

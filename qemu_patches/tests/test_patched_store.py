@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -139,6 +140,25 @@ def test_compiler_that_fails_shows_the_end_of_what_it_said(tmp_path: Path, monke
         build._ninja([str(script)], tmp_path, {}, said.append)
 
     assert said == ["compiling: 10 %", "compiling: 50 %"]
+
+
+def test_interrupted_build_leaves_no_process_that_goes_on_writing(tmp_path: Path) -> None:
+    script = tmp_path / "ninja"
+    script.write_text("#!/bin/sh\nsleep 600 &\necho $! >child\necho '[5/10] two'\nwait\n")
+    script.chmod(0o755)
+
+    children: list[int] = []
+
+    def ctrl_c(line: str) -> None:
+        children.append(os.pidfd_open(int((tmp_path / "child").read_text())))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build._ninja([str(script)], tmp_path, {}, ctrl_c)
+
+    ended, _, _ = select.select(children, [], [], SECONDS)
+    os.close(children[0])
+    assert ended == children
 
 
 @pytest.mark.parametrize(
