@@ -105,23 +105,32 @@ static struct dif_field new_field(const struct dif_tags *dest, uint16_t guard, c
 	return made;
 }
 
+/* False: an error in the field of a block, which ends the operation. found: the field, if there is one to check. */
+static bool check_block(struct dif *dif, uint32_t index, const uint8_t *in, uint16_t guard, struct dif_field *found)
+{
+	const struct dif_tags expected = dif_tags_after(&dif->source, index);
+	uint8_t errors;
+
+	if (!dif->check)
+		return true;
+	*found = dif_field_read(in + dif->block);
+	errors = dif_errors(&expected, found, guard);
+	if (!errors)
+		return true;
+	dif->outcome->status = STATUS_DIF;
+	dif->outcome->result = errors;
+	return false;
+}
+
 /* One block. False: an error in its field; it has not been done, and nothing of it is in the destination. */
 static bool do_block(struct dif *dif, uint32_t index, const uint8_t *in, uint8_t *out)
 {
-	const struct dif_tags expected = dif_tags_after(&dif->source, index), dest = dif_tags_after(&dif->dest, index);
+	const struct dif_tags dest = dif_tags_after(&dif->dest, index);
 	const uint16_t guard = dif_guard(dif->flags, in, dif->block);
 	struct dif_field found, made;
-	uint8_t errors;
 
-	if (dif->check) {
-		found = dif_field_read(in + dif->block);
-		errors = dif_errors(&expected, &found, guard);
-		if (errors) {
-			dif->outcome->status = STATUS_DIF;
-			dif->outcome->result = errors;
-			return false;
-		}
-	}
+	if (!check_block(dif, index, in, guard, &found))
+		return false;
 	if (dif->copy)
 		memmove(out, in, dif->block);
 	if (dif->insert) {
@@ -196,9 +205,13 @@ static uint32_t dif_part_copied(struct dif *dif, struct dif_source *source)
 	size_t size, done = 0;
 	enum dma_result result = memory_target(dif->memory, 1, at, source->blocks * dif->out, &target);
 
-	if (result != DMA_OK) {
+	if (result != DMA_OK) { /* a block is checked before its place in the destination is looked for */
+		struct dif_field found;
+		const uint16_t guard = dif_guard(dif->flags, source->bytes, dif->block);
+		const bool good = check_block(dif, dif->done, source->bytes, guard, &found);
+
 		source_close(dif, source);
-		return written(dif, at, 0, 0, result);
+		return good ? written(dif, at, 0, 0, result) : 0;
 	}
 	blocks = (uint32_t)(target.length / dif->out);
 	if (blocks > 0) {
