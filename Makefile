@@ -4,16 +4,20 @@ BIN := .venv/bin
 PLACES := device_model host_ctl guest_tests qemu_patches
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-guests test nightly bench coverage lint clean
+.PHONY: help setup qemu-patched run-guests test nightly bench coverage lint clean
 
 help: ## show this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: ## get ready: system packages, Python environment, C extension, QEMU
 	@tools/bootstrap.sh
 
 run-guests: setup ## run the isolation suite in guests; GUESTS=8 VECTORS=1 SEED=7 as you like
 	@$(BIN)/vdsa run $(if $(GUESTS),--guests $(GUESTS)) $(if $(VECTORS),--vectors $(VECTORS)) $(if $(SEED),--seed $(SEED))
+
+qemu-patched: ## build the patched QEMU, once (about 5 minutes); then QEMU=patched uses it. QEMU_SRC=tree or tarball
+	@QEMU= tools/bootstrap.sh
+	@$(BIN)/python -m qemu_patches --patched
 
 test: setup ## run all tests
 	$(BIN)/python -m pytest $(PLACES)

@@ -167,6 +167,32 @@ class Rig:
             member.cpu_vector(vector), already + self.record.due[member.index, vector], self.patience_s
         )
 
+    async def mute(self, member: Member) -> None:
+        """Masks a guest's vectors where the device sees it, so that nothing counts as sent: by its guest in the MSI-X that the
+        device has; with eventfds, which are signalled whatever the guest masks in QEMU's MSI-X, by the host in the entries.
+        """
+        if self._eventfd:
+            for interrupt in member.device.interrupts:
+                interrupt.mask()
+            return
+        for vector in member.vectors:
+            await member.link.mask(SLOT, vector, masked=True)
+
+    def unpaced(self, wanted: int) -> int:
+        """How many interrupts may be fired at a masked vector: of several signals of an eventfd QEMU makes one interrupt, so that
+        the ledger would tell of more than the guest can have counted. A device that has the mask itself sends one.
+        """
+        return 1 if self._eventfd else wanted
+
+    async def becomes_pending(self, member: Member, vector: int) -> bool:
+        """Whether the guest sees a vector's pending bit set, before long: by eventfd it is QEMU that sets it, when it looks."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.patience_s):
+                while not await member.link.pending(SLOT, vector):
+                    pass
+                return True
+        return False
+
     async def fire_until_stopped(self, member: Member) -> int:
         """Fires at one of the guest's own vectors, each acknowledged, until stop_firing(); returns how often.
 

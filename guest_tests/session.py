@@ -18,11 +18,13 @@ from guest_tests.rig import Rig, Timings
 from host_ctl.accelerator import AcceleratorChoice, choose_accelerator
 from host_ctl.account import LedgerAccount
 from host_ctl.account_summary import AccountSummary
+from host_ctl.errors import HostError
 from host_ctl.options import RunOptions
 from host_ctl.progress import Progress
 from host_ctl.run_folder import RunFolder
 from host_ctl.verdict import Outcome, Vector, Window
 from qemu_patches import QemuBinary, find_qemu
+from qemu_patches.capability import EVENTFD
 from qemu_patches.store import default_folder
 
 
@@ -120,10 +122,20 @@ class Session:
         )
 
 
+def _require_delivery(options: RunOptions, qemu: QemuBinary) -> None:
+    if options.delivery == "eventfd" and not qemu.capabilities >= EVENTFD:
+        raise HostError(
+            "--delivery eventfd needs a QEMU that survives the unplug of a device whose MSI-X it manages; "
+            "no stock QEMU up to 11.1 does: use --delivery message, "
+            "or `make qemu-patched` and then QEMU=patched"
+        )
+
+
 def open_session(options: RunOptions, progress: Progress) -> Session:
     """Finds a QEMU, builds the agent, chooses the accelerator. Raises HostError, QemuUnavailable, AgentBuildError."""
     progress.phase("Preparing")
     qemu = find_qemu(progress=progress.note)
+    _require_delivery(options, qemu)
     image = build_agent(default_folder() / "agent")
     folder = RunFolder()
     try:

@@ -43,11 +43,6 @@ def run(options: RunOptions, progress: Progress) -> RunResult:
     """
     started = utc_now()
     _allow_many_files()
-    if options.delivery == "eventfd":
-        raise HostError(
-            "--delivery eventfd needs a QEMU that survives the unplug of a device whose MSI-X it manages; "
-            "no stock QEMU up to 11.1 does: use --delivery message"
-        )
     with CtrlC() as ctrl_c:
         return _run(options, progress, ctrl_c, started)
 

@@ -5,6 +5,6 @@
 
 from qemu_patches.binary import QemuBinary
 from qemu_patches.errors import QemuUnavailable
-from qemu_patches.find import find_qemu
+from qemu_patches.find import build_patched, find_qemu
 
-__all__ = ["QemuBinary", "QemuUnavailable", "find_qemu"]
+__all__ = ["QemuBinary", "QemuUnavailable", "build_patched", "find_qemu"]

@@ -84,8 +84,7 @@ class PrivateApt:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()
         (self.folder / "apt.conf").write_text(_CONFIGURATION.format(folder=self.folder))
-        options = f"arch={_architecture()} target=Packages signed-by={self.keyring}"
-        lines = [f"deb [{options}] {self.mirror} {suite} main\n" for suite in self.suites]
+        lines = [f"{self._kind()} {self.mirror} {suite} main\n" for suite in self.suites]
         (self.folder / "sources.list").write_text("".join(lines))
         self._apt_get("update", seconds=_UPDATE_SECONDS)
 
@@ -99,11 +98,42 @@ class PrivateApt:
         self._apt_get("install", "-y", "--download-only", *self._wanted(package), seconds=_DOWNLOAD_SECONDS)
         return sorted((self.folder / "cache/archives").glob("*.deb"))
 
+    def _kind(self) -> str:
+        return f"deb [arch={_architecture()} target=Packages signed-by={self.keyring}]"
+
     def _wanted(self, package: str) -> tuple[str, ...]:
         return ("-t", self.suites[-1], package)
 
     def _apt_get(self, *arguments: str, seconds: float) -> str:
         return _run(["apt-get", "-c", str(self.folder / "apt.conf"), "-qq", *arguments], seconds)
+
+
+class SourceApt(PrivateApt):
+    """The same for source packages: update() fetches their lists, and nothing can be planned or installed."""
+
+    __slots__ = ()
+
+    def source_versions(self, package: str) -> list[str]:
+        """Versions of the source package that the lists have, newest upstream version first. Raises AptError."""
+        command = ["apt-cache", "-c", str(self.folder / "apt.conf"), "showsrc", "--only-source", package]
+        return parse_source_versions(_run(command, _QUERY_SECONDS))
+
+    def download_source(self, package: str, version: str) -> Path:
+        """Fetch one version, which apt checks by its signed lists; returns the .dsc. Raises AptError."""
+        target = self.folder / f"source-{version.replace(':', '_')}"
+        target.mkdir(exist_ok=True)
+        command = ["apt-get", "-c", str(self.folder / "apt.conf"), "-qq", "source", "--download-only"]
+        _run([*command, f"{package}={version}"], _DOWNLOAD_SECONDS, folder=target)
+        return next(target.glob("*.dsc"))
+
+    def _kind(self) -> str:
+        return f"deb-src [target=Sources signed-by={self.keyring}]"
+
+
+def parse_source_versions(printed: str) -> list[str]:
+    """Versions in what `apt-cache showsrc` printed, newest upstream version first, none twice."""
+    found = re.findall(r"^Version: (\S+)$", printed, re.MULTILINE)
+    return sorted(dict.fromkeys(found), key=lambda version: (upstream_version(version), version), reverse=True)
 
 
 def parse_plan(printed: str) -> list[Planned]:
@@ -146,12 +176,13 @@ def _architecture() -> str:
     return _run(["dpkg", "--print-architecture"], _QUERY_SECONDS).strip()
 
 
-def _run(command: list[str], seconds: float) -> str:
+def _run(command: list[str], seconds: float, folder: Path | None = None) -> str:
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     try:
         ended = subprocess.run(
             command,
             env=environment,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,

@@ -17,13 +17,14 @@ class QemuBinary:
     """A QEMU to be started as `argv` + options, in the caller's environment with `env` added.
 
     `argv` is one word for an installed QEMU; for an unpacked one it is loader, library path, binary and `-L` folders.
-    `origin` is "$QEMU", "system" or "cache".
+    `origin` is "$QEMU", "system", "cache" (a stock one) or "patched". `capabilities`: see capability.py.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     version: Version
     origin: str
+    capabilities: frozenset[str] = frozenset()
 
 
 def version_text(version: Version) -> str:

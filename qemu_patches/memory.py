@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qemu_patches.probe import Probe
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,9 @@ class Memory:
             return {}
 
     def _write(self, answers: dict[str, Probe]) -> None:
-        held = {key: (*answer.version, answer.has_client) for key, answer in answers.items()}
+        held = {
+            key: (*answer.version, answer.has_client, *sorted(answer.capabilities)) for key, answer in answers.items()
+        }
         fresh = self.file.with_name(f"{self.file.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -50,8 +52,8 @@ class Memory:
             fresh.replace(self.file)
 
 
-def _probe(major: int, minor: int, micro: int, has_client: bool) -> Probe:
-    return Probe((major, minor, micro), has_client)
+def _probe(major: int, minor: int, micro: int, has_client: bool, *able: str) -> Probe:
+    return Probe((major, minor, micro), has_client, frozenset(able))
 
 
 def _key(program: Path) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qemu_patches.binary import CLIENT_DEVICE, MINIMUM_VERSION, Version, version_text
+from qemu_patches.capability import DMA_COUNT64, capabilities
 
 PROBE_SECONDS = 30.0
 
@@ -24,10 +25,11 @@ class Probe:
 
     version: Version
     has_client: bool
+    capabilities: frozenset[str] = frozenset()
 
     def shortcoming(self) -> str | None:
         """What keeps this QEMU from being used, or None if nothing does."""
-        if self.version < MINIMUM_VERSION:
+        if self.version < MINIMUM_VERSION and DMA_COUNT64 not in self.capabilities:
             return f"is QEMU {version_text(self.version)}, and {version_text(MINIMUM_VERSION)} or later is needed"
         if not self.has_client:
             return f"is QEMU {version_text(self.version)} built without the device {CLIENT_DEVICE}"
@@ -57,8 +59,9 @@ def probe(argv: Sequence[str], env: Mapping[str, str], *, seconds: float = PROBE
     if status != 0:
         raise ProbeError(f"ends with status {status} when asked for its --version: {_last_line(output)}")
     version = parse_version(output)
+    able = capabilities(version, output)
     status, output = _run([*argv, "-device", f"{CLIENT_DEVICE},help"], env, seconds)
-    return Probe(version, has_client=status == 0 and f"{CLIENT_DEVICE} options" in output)
+    return Probe(version, has_client=status == 0 and f"{CLIENT_DEVICE} options" in output, capabilities=able)
 
 
 def _run(command: list[str], env: Mapping[str, str], seconds: float) -> tuple[int, str]:

@@ -32,8 +32,8 @@ Progress = Callable[[str], None]
 def fetch(store: Store, progress: Progress) -> QemuBinary:
     """Download, unpack, prove and keep a stock QEMU. Needs the store's lock. Raises QemuUnavailable."""
     _require_tools()
-    mirrors = _mirrors()
-    keyring = _keyring()
+    mirrors = debian_mirrors_here()
+    keyring = debian_keyring()
     _require_space(store.folder)
     failures: list[str] = []
     with store.unfinished() as work:
@@ -55,7 +55,7 @@ def _archives(
             folder = work / f"apt-{len(failures)}"
             folder.mkdir()
             archive = PrivateApt(folder, mirror, suites, keyring)
-            progress(f"reading the package lists of Debian {suites[-1]} at {_public(mirror)}")
+            progress(f"reading the package lists of Debian {suites[-1]} at {public_address(mirror)}")
             try:
                 archive.update()
             except AptError as error:
@@ -111,7 +111,8 @@ def _require_tools() -> None:
         )
 
 
-def _keyring() -> Path:
+def debian_keyring() -> Path:
+    """The keyring that checks Debian's archives. Raises QemuUnavailable."""
     for keyring in apt.KEYRINGS:
         if keyring.is_file():
             return keyring
@@ -121,7 +122,8 @@ def _keyring() -> Path:
     )
 
 
-def _mirrors() -> list[str]:
+def debian_mirrors_here() -> list[str]:
+    """Addresses of Debian mirrors, $VDSA_DEBIAN_MIRROR or else the machine's, likeliest first. Raises QemuUnavailable."""
     named = os.environ.get("VDSA_DEBIAN_MIRROR")
     if named:
         return [named.rstrip("/")]
@@ -148,10 +150,10 @@ def _require_space(folder: Path) -> None:
 
 
 def _name(archive: PrivateApt) -> str:
-    return f"{archive.suites[-1]} at {_public(archive.mirror)}"
+    return f"{archive.suites[-1]} at {public_address(archive.mirror)}"
 
 
-def _public(mirror: str) -> str:
+def public_address(mirror: str) -> str:
     """An address without the user and password it may hold."""
     return re.sub(r"//[^/@]*@", "//", mirror)
 
@@ -163,7 +165,7 @@ def _all_failed(failures: list[str], mirrors: list[str]) -> str:
         text += "Debian's keyring here is older than the archive's keys: update the package debian-archive-keyring.\n"
     if "No space left" in told:
         text += "The disk is full: make room, or set VDSA_CACHE to a folder elsewhere.\n"
-    asked = ", ".join(map(_public, mirrors[:_MOST_MIRRORS]))
+    asked = ", ".join(map(public_address, mirrors[:_MOST_MIRRORS]))
     return (
         f"{text}Check that `apt-get update` works on this machine (network, proxy, certificates), "
         f"or set VDSA_DEBIAN_MIRROR to a mirror other than {asked}. Or {_OWN_QEMU}"

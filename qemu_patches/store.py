@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from qemu_patches.binary import PROGRAM, QemuBinary, Version
+from qemu_patches.capability import capabilities
 from qemu_patches.errors import QemuUnavailable
 
 _FORMAT = 1
@@ -126,7 +127,8 @@ def unpacked_qemu(tree: Path, libraries: str, version: Version) -> QemuBinary:
         "-L",
         str(tree / "usr/share/seabios"),
     )
-    return QemuBinary(argv, {"QEMU_MODULE_DIR": str(folder / "qemu")}, version, "cache")
+    able = capabilities(version, "")
+    return QemuBinary(argv, {"QEMU_MODULE_DIR": str(folder / "qemu")}, version, "cache", able)
 
 
 def library_folder(tree: Path) -> str | None:

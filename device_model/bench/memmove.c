@@ -135,7 +135,7 @@ static void describe(uint8_t desc[64], uint64_t at, uint32_t size, uint64_t reco
 static void submit(struct rig *rig, const uint8_t desc[64])
 {
 	need(vdev_region_write(rig->vdev, VDEV_REGION_BAR2, PORTAL, desc, 64) == 0, "portal");
-	while (idxd_engine_step(rig->idxd))
+	while (idxd_engine_step(rig->idxd, 0))
 		;
 }
 

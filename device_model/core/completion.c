@@ -76,7 +76,7 @@ uint8_t complete(struct turn *turn, const struct request *request, const struct 
 		return STATUS_NONE;
 	status = record_or_report(turn, request, outcome);
 	turn_note(turn, request, LEDGER_COMPLETED, status);
-	if (status != STATUS_CR_FAULT && outcome->status != STATUS_HANDLE)
+	if ((request->flags & DESC_F_RCI) && status != STATUS_CR_FAULT && outcome->status != STATUS_HANDLE)
 		interrupt_raise(turn, request);
 	return status;
 }

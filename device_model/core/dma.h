@@ -48,6 +48,7 @@ struct dma_space {
 	void *ctx;      /* of the ops */
 	void *way;      /* of the IOMMU: how it was entered */
 	unsigned phase; /* of the ops */
+	uint64_t bytes_read, bytes_written; /* since it was entered; only for those who count */
 };
 
 #endif

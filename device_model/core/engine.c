@@ -47,14 +47,6 @@ void engines_destroy(struct idxd *idxd)
 
 /* ---- a turn ---- */
 
-struct memory *turn_memory(struct turn *turn)
-{
-	if (!turn->inside)
-		memory_enter(&turn->memory, turn->idxd, turn->terms.pasid_enable, turn->terms.pasid, turn->scratch);
-	turn->inside = true;
-	return &turn->memory;
-}
-
 static void write_notes(struct turn *turn)
 {
 	if (turn->num_records > 0)

@@ -118,7 +118,7 @@ bool admit(struct turn *turn, const struct request *request, uint8_t *status)
 		*status = STATUS_CR_ALIGN;
 		return false;
 	}
-	if (is_late(turn) || interrupt_allowed(turn, request))
+	if (!(request->flags & DESC_F_RCI) || is_late(turn) || interrupt_allowed(turn, request))
 		return true;
 	*status = complete(turn, request, &refused);
 	return false;
@@ -126,7 +126,7 @@ bool admit(struct turn *turn, const struct request *request, uint8_t *status)
 
 bool admit_late(struct turn *turn, const struct request *request)
 {
-	return !is_late(turn) || interrupt_allowed(turn, request);
+	return !is_late(turn) || !(request->flags & DESC_F_RCI) || interrupt_allowed(turn, request);
 }
 
 static void operate(struct turn *turn, const struct request *request, struct outcome *outcome)

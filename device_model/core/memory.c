@@ -35,6 +35,7 @@ void memory_enter(struct memory *memory, struct idxd *idxd, bool pasid_enable, u
 	memory->entered = false;
 	memory->open = 0;
 	memory->lease = 0;
+	memory->space.bytes_read = memory->space.bytes_written = 0;
 	forget_ranges(memory);
 }
 
@@ -46,6 +47,7 @@ void memory_leave(struct memory *memory)
 		ports->dma_leave(ports->ctx, &memory->space);
 	memory->entered = false;
 	memory->lease = 0;
+	memory->space.bytes_read = memory->space.bytes_written = 0;
 	forget_ranges(memory);
 }
 
@@ -150,6 +152,7 @@ enum dma_result memory_read(struct memory *memory, uint64_t iova, void *buf, siz
 		}
 		moved += part;
 	}
+	memory->space.bytes_read += moved;
 	if (done)
 		*done = moved;
 	return result;
@@ -233,6 +236,7 @@ enum dma_result memory_write(struct memory *memory, uint64_t iova, const void *b
 		result = write_ordered(memory, iova, buf, len, &moved);
 	else
 		result = write_in_turn(memory, iova, buf, len, &moved);
+	memory->space.bytes_written += moved;
 	if (done)
 		*done = moved;
 	return result;
@@ -281,6 +285,7 @@ enum dma_result memory_view(struct memory *memory, unsigned slot, uint64_t iova,
 void memory_close(struct memory *memory, struct view *view)
 {
 	memory->open--;
+	memory->space.bytes_read += view->length;
 	view->bytes = NULL;
 }
 
@@ -299,5 +304,6 @@ enum dma_result memory_commit(struct memory *memory, struct view *view, size_t u
 	view->bytes = NULL;
 	memory->open--;
 	*done = view->in_place ? used : 0;
+	memory->space.bytes_written += *done;
 	return view->in_place || used == 0 ? DMA_OK : memory_write(memory, view->iova, bytes, used, done);
 }

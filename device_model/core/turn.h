@@ -25,8 +25,15 @@ struct turn {
 	struct ledger_record records[TURN_RECORDS];
 };
 
+static inline struct memory *turn_memory(struct turn *turn)
+{
+	if (!turn->inside)
+		memory_enter(&turn->memory, turn->idxd, turn->terms.pasid_enable, turn->terms.pasid, turn->scratch);
+	turn->inside = true;
+	return &turn->memory;
+}
+
 /* engine.c */
-struct memory *turn_memory(struct turn *turn);
 /* Before anything leaves the device but DMA: the ledger knows what led to it, and no memory of the requester is held. */
 void turn_leave(struct turn *turn);
 void turn_note(struct turn *turn, const struct request *request, uint8_t kind, uint8_t status);
@@ -50,7 +57,7 @@ uint8_t complete(struct turn *turn, const struct request *request, const struct 
 /* The record's address is misaligned: nothing but a report of the error. */
 void discard(struct turn *turn, const struct request *request);
 
-/* interrupt.c: which table the portal stands for (3.7), and its check of the handle. */
+/* interrupt.c, for those that ask for one (DESC_F_RCI): which table the portal stands for (3.7), and its check of the handle. */
 bool interrupt_allowed(struct turn *turn, const struct request *request);
 void interrupt_raise(struct turn *turn, const struct request *request);
 

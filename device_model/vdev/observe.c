@@ -218,15 +218,13 @@ void observe_error(struct vdev *vdev)
 	pthread_mutex_unlock(&vdev->observe->lock);
 }
 
-void observe_dma(struct vdev *vdev, bool write, size_t bytes)
+void observe_dma(struct vdev *vdev, uint64_t bytes_read, uint64_t bytes_written)
 {
 	struct observe_stats *stats = &vdev->observe->stats;
 
 	pthread_mutex_lock(&vdev->observe->lock);
-	if (write)
-		stats->dma_written_bytes += bytes;
-	else
-		stats->dma_read_bytes += bytes;
+	stats->dma_read_bytes += bytes_read;
+	stats->dma_written_bytes += bytes_written;
 	pthread_mutex_unlock(&vdev->observe->lock);
 }
 

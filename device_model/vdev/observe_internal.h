@@ -38,7 +38,7 @@ void observe_descriptor(struct vdev *vdev, uint64_t offset, const uint8_t desc[6
 
 /* No lock held. */
 void observe_error(struct vdev *vdev);
-void observe_dma(struct vdev *vdev, bool write, size_t bytes);
+void observe_dma(struct vdev *vdev, uint64_t bytes_read, uint64_t bytes_written);
 void observe_event(struct vdev *vdev, enum trace_kind kind);
 
 /* The entry for the ledger that the vdev works with. */

@@ -19,6 +19,7 @@ void vmemory_leave(void *ctx, struct dma_space *space)
 	struct vdev *vdev = ctx;
 
 	space->ops->leave(space);
+	observe_dma(vdev, space->bytes_read, space->bytes_written);
 	gate_leave(&vdev->memory, &vdev->lock, &vdev->changed);
 }
 

@@ -110,14 +110,28 @@ static void lose(struct agent *agent, struct slot *slot)
     give_vectors_back(agent, slot);
 }
 
+/*
+ * Takes all events, until there is none: the port interrupts again only after a moment without any (PCI Express Base
+ * Specification, 6.7.3.4), so one that came between the look and the clearing would else be lost.
+ * Returns them, and the state of the slot after the last of them.
+ */
+static uint16_t take_events(const struct slot *slot)
+{
+    uint16_t events = 0, status;
+
+    while ((status = read16(slot->express + EXPRESS_SLOT_STATUS)) & STATUS_EVENTS) {
+        events |= status & STATUS_EVENTS;
+        write16(slot->express + EXPRESS_SLOT_STATUS, status & STATUS_EVENTS);
+    }
+    return status | events;
+}
+
 static void look(struct agent *agent, struct slot *slot)
 {
     uint32_t config = agent->shared->config.flags;
-    uint16_t status = read16(slot->express + EXPRESS_SLOT_STATUS);
+    uint16_t status = take_events(slot);
     bool occupied = slot->state != AGENT_SLOT_EMPTY;
 
-    if (status & STATUS_EVENTS)
-        write16(slot->express + EXPRESS_SLOT_STATUS, status & STATUS_EVENTS);
     if (!(status & STATUS_PRESENT)) {
         if (occupied)
             lose(agent, slot);

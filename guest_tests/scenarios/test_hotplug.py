@@ -27,7 +27,7 @@ async def test_entries_of_an_unplugged_neighbour_serve_only_their_new_owner(rig:
 
     async with rig.silence("entries change hands"):
         await rig.unplug(new)
-        await _silence_own_interrupts(old)
+        await _silence_own_interrupts(rig, old)
         in_flight = [_firing_move(base, base + 2 * _MOVE_BYTES, handle) for handle in stale]
         await old.link.submit(SLOT, [Item(one, wait_completion=False) for one in in_flight], portal=PORTAL)
         await rig.unplug(old)
@@ -40,11 +40,10 @@ async def test_entries_of_an_unplugged_neighbour_serve_only_their_new_owner(rig:
     assert_refused(refused)
 
 
-async def _silence_own_interrupts(member: Member) -> None:
+async def _silence_own_interrupts(rig: Rig, member: Member) -> None:
     """What is in flight may complete or fail while the device leaves: whether its guest still hears of it is chance."""
     await member.link.mmio_write(SLOT, 0, _GENCTRL, 0)
-    for vector in member.vectors:
-        await member.link.mask(SLOT, vector, masked=True)
+    await rig.mute(member)
 
 
 def _firing_move(source: int, destination: int, handle: int) -> bytes:

@@ -35,37 +35,43 @@ static inline void rig_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
 	memcpy(rig->swerror, swerror, sizeof(rig->swerror));
 }
 
-static inline bool rig_find(struct dma_space *space, uint64_t iova, size_t len, bool write, struct dma_piece *piece)
+/* With something to happen meanwhile, each access comes by rig_read and rig_write. */
+static inline bool rig_find(struct dma_space *space, uint64_t iova, unsigned right, struct dma_range *range)
 {
 	struct rig *rig = space->ctx;
 
-	(void)write;
+	(void)right;
+	*range = (struct dma_range){
+		.last = RIG_MEMORY - 1, .bytes = rig->on_access ? NULL : rig->memory, .rights = DMA_MAY_READ | DMA_MAY_WRITE,
+	};
+	return iova < RIG_MEMORY;
+}
+
+/* Bytes of the memory from iova on, at most len. */
+static inline size_t rig_reach(struct rig *rig, uint64_t iova, size_t len)
+{
+	const size_t left = iova < RIG_MEMORY ? (size_t)(RIG_MEMORY - iova) : 0;
+
 	if (rig->on_access)
 		rig->on_access(rig, iova);
-	if (iova >= RIG_MEMORY)
-		return false;
-	piece->bytes = rig->memory + iova;
-	piece->length = len < RIG_MEMORY - iova ? len : RIG_MEMORY - iova;
-	return true;
+	return len < left ? len : left;
 }
 
 static inline enum dma_result rig_read(struct dma_space *space, uint64_t iova, void *buf, size_t len, size_t *done)
 {
-	struct dma_piece piece = { .length = 0 };
+	struct rig *rig = space->ctx;
 
-	if (rig_find(space, iova, len, false, &piece))
-		memcpy(buf, piece.bytes, piece.length);
-	*done = piece.length;
+	*done = rig_reach(rig, iova, len);
+	memcpy(buf, rig->memory + iova, *done);
 	return *done == len ? DMA_OK : DMA_FAULT;
 }
 
 static inline enum dma_result rig_write(struct dma_space *space, uint64_t iova, const void *buf, size_t len, size_t *done)
 {
-	struct dma_piece piece = { .length = 0 };
+	struct rig *rig = space->ctx;
 
-	if (rig_find(space, iova, len, true, &piece))
-		memcpy(piece.bytes, buf, piece.length);
-	*done = piece.length;
+	*done = rig_reach(rig, iova, len);
+	memcpy(rig->memory + iova, buf, *done);
 	return *done == len ? DMA_OK : DMA_FAULT;
 }
 

@@ -41,11 +41,10 @@ static uint32_t next(uint32_t *state)
 
 /* ---- what the device sees ---- */
 
-static bool find(struct dma_space *space, uint64_t iova, size_t len, bool write, struct dma_piece *piece)
+static bool find(struct dma_space *space, uint64_t iova, unsigned right, struct dma_range *range)
 {
-	(void)space, (void)iova, (void)write;
-	piece->bytes = NULL;
-	piece->length = len;
+	(void)space, (void)iova, (void)right;
+	*range = (struct dma_range){ .last = UINT64_MAX, .rights = DMA_MAY_READ | DMA_MAY_WRITE };
 	return true;
 }
 

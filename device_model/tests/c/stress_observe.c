@@ -51,24 +51,45 @@ static int on_signal(void *ctx, unsigned vector)
 	return 0;
 }
 
-static enum dma_result on_dma_read(void *ctx, uint64_t iova, void *buf, size_t len, size_t *done)
+/* Memory that can only be moved by read and write, so that both can be counted here. */
+static bool on_find(struct dma_space *space, uint64_t iova, unsigned right, struct dma_range *range)
 {
-	(void)ctx;
+	(void)space;
+	*range = (struct dma_range){ .first = RAM, .last = RAM + RAM_SIZE - 1, .rights = right };
+	return iova >= RAM && iova < RAM + RAM_SIZE;
+}
+
+static enum dma_result on_dma_read(struct dma_space *space, uint64_t iova, void *buf, size_t len, size_t *done)
+{
+	(void)space;
 	(void)iova;
 	memset(buf, 0, len);
 	*done = len;
 	return DMA_OK;
 }
 
-static enum dma_result on_dma_write(void *ctx, uint64_t iova, const void *buf, size_t len, size_t *done)
+static enum dma_result on_dma_write(struct dma_space *space, uint64_t iova, const void *buf, size_t len, size_t *done)
 {
-	struct guest *guest = ctx;
+	struct guest *guest = space->ctx;
 
 	CHECK(iova >= RAM && len <= RAM_SIZE && iova - RAM <= RAM_SIZE - len);
 	memcpy(guest->memory + (iova - RAM), buf, len);
 	atomic_fetch_add(&guest->dma, len);
 	*done = len;
 	return DMA_OK;
+}
+
+static void on_leave(struct dma_space *space)
+{
+	(void)space;
+}
+
+static void on_enter(void *ctx, struct dma_space *space)
+{
+	static const struct dma_space_ops ops = { .find = on_find, .read = on_dma_read, .write = on_dma_write, .leave = on_leave };
+
+	space->ops = &ops;
+	space->ctx = ctx;
 }
 
 /* ---- the guest ---- */
@@ -200,6 +221,7 @@ static void bring_up_hardware(void)
 {
 	const struct idxd_config config = {
 		.num_wqs = GUESTS, .total_wq_size = 16 * GUESTS, .num_ims = 256, .max_xfer_log2 = 21, .max_batch_log2 = 5,
+		.num_groups = 1, .num_engines = 1,
 	};
 	struct idxd *idxd;
 
@@ -212,6 +234,7 @@ static void bring_up_hardware(void)
 		idxd_bar0_write(idxd, HOST_WQCFG + 32 * i, 4, 16);
 	idxd_bar0_write(idxd, 0x600, 8, (1u << GUESTS) - 1);
 	idxd_bar0_write(idxd, 0x620, 8, 1);
+	idxd_bar0_write(idxd, REG_GENCFG, 4, GENCFG_USER_INTERRUPTS);
 	idxd_bar0_write(idxd, BAR0_CMD, 4, CMD_ENABLE_DEVICE << 20);
 	CHECK_EQUAL(idxd_bar0_read(idxd, 0xA8, 4), 0);
 }
@@ -223,7 +246,7 @@ static void bring_up(struct guest *guest, unsigned index)
 		.engcap = 1, .opcap = 1, .cmdcap = 0x67FE, .wq_size = 16, .wq_mode = 0x11, .wq_limits = 0xB5,
 	};
 	const struct vdev_vector vector = { index, index };
-	const struct vdev_vm vm = { guest, on_message, on_signal, on_dma_read, on_dma_write };
+	const struct vdev_vm vm = { guest, on_message, on_signal, on_enter };
 	struct idxd *idxd = platform_idxd(platform);
 	const uint64_t entry = HOST_IMS + 16 * index, wqcfg = HOST_WQCFG + 32 * index;
 	int error;

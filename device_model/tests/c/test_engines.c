@@ -1,4 +1,5 @@
 /* test_engines.c - groups, turns, halt, portals without a table, records of the other kind of device. Engines are stepped. */
+#include "../../core/idxd_internal.h"
 #include "engine_rig.h"
 
 static struct rig rig;
@@ -95,6 +96,46 @@ static void queues_without_work_cost_no_turns(void)
 		CHECK(idxd_engine_step(rig.idxd, 0));
 	CHECK_EQUAL(completed(3), 200);
 	CHECK(!idxd_engine_step(rig.idxd, 0));
+	rig_destroy(&rig);
+}
+
+/* No thread is there to wake: who would be woken is seen in the engines' state. */
+static void all_asleep(void)
+{
+	for (uint32_t i = 0; i < rig.idxd->config.num_engines; i++)
+		rig.idxd->engines[i].asleep = true;
+}
+
+static uint32_t awake(void)
+{
+	uint32_t engines = 0;
+
+	for (uint32_t i = 0; i < rig.idxd->config.num_engines; i++)
+		engines |= (uint32_t)!rig.idxd->engines[i].asleep << i;
+	return engines;
+}
+
+static void new_work_wakes_one_engine_of_its_group(void)
+{
+	rig_create(&rig, &two_groups);
+	rig_group(&rig, 0, 0x3, 0x6);
+	rig_group(&rig, 1, 0xC, 0x1);
+	rig_enable(&rig, 16);
+	for (uint32_t i = 0; i < 4; i++)
+		rig_enable_wq(&rig, i, 1, 5);
+	all_asleep();
+	rig_noops(&rig, 0, 1);
+	CHECK_EQUAL(awake(), 1u << 1);
+	rig_noops(&rig, 0, 1); /* its turn comes after the one before it */
+	CHECK_EQUAL(awake(), 1u << 1);
+	rig_noops(&rig, 1, 1);
+	CHECK_EQUAL(awake(), 1u << 1 | 1u << 2);
+	rig_noops(&rig, 2, 1);
+	CHECK_EQUAL(awake(), 1u << 1 | 1u << 2 | 1u << 0);
+	all_asleep();
+	CHECK(idxd_engine_step(rig.idxd, 2)); /* takes one queue; somebody else is called for the other */
+	CHECK(awake() & 1u << 1);
+	CHECK(!(awake() & 1u << 0));
 	rig_destroy(&rig);
 }
 
@@ -221,7 +262,7 @@ static void a_drain_ends_when_the_device_is_halted(void)
 	rig_command(&rig, CMD_DRAIN_ALL, 0);
 	CHECK_EQUAL(idxd_bar0_read(rig.idxd, REG_CMDSTATUS, 4), CMDSTATUS_ACTIVE);
 	idxd_halt(rig.idxd);
-	CHECK_EQUAL(idxd_bar0_read(rig.idxd, REG_CMDSTATUS, 4), 0);
+	CHECK(!(idxd_bar0_read(rig.idxd, REG_CMDSTATUS, 4) & CMDSTATUS_ACTIVE));
 	rig_destroy(&rig);
 }
 
@@ -403,6 +444,7 @@ int main(void)
 	RUN(turns_are_in_the_ratio_of_the_priorities);
 	RUN(no_queue_waits_longer_than_a_round);
 	RUN(queues_without_work_cost_no_turns);
+	RUN(new_work_wakes_one_engine_of_its_group);
 	RUN(a_turn_has_at_most_so_many_members);
 	RUN(a_turn_has_at_most_so_many_bytes);
 	RUN(any_engine_of_the_group_goes_on_with_a_batch);
