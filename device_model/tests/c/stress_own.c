@@ -65,17 +65,16 @@ static int on_signal(void *ctx, unsigned vector)
 	return 0;
 }
 
-static bool on_find(struct dma_space *space, uint64_t iova, size_t len, bool write, struct dma_piece *piece)
+static bool on_find(struct dma_space *space, uint64_t iova, unsigned right, struct dma_range *range)
 {
 	struct vm *vm = space->ctx;
 
-	(void)write;
+	(void)right;
 	CHECK(!atomic_load(&vm->closed));
-	if (iova < RAM || iova - RAM >= RAM_SIZE)
-		return false;
-	piece->bytes = vm->memory + (iova - RAM);
-	piece->length = len < RAM_SIZE - (iova - RAM) ? len : RAM_SIZE - (iova - RAM);
-	return true;
+	*range = (struct dma_range){
+		.first = RAM, .last = RAM + RAM_SIZE - 1, .bytes = vm->memory, .rights = DMA_MAY_READ | DMA_MAY_WRITE,
+	};
+	return iova >= range->first && iova <= range->last;
 }
 
 static enum dma_result on_read(struct dma_space *space, uint64_t iova, void *buf, size_t len, size_t *done)

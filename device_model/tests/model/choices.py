@@ -8,7 +8,8 @@ The model takes both the specification's answer and the departure's wherever it 
 from __future__ import annotations
 
 GUEST_RELEASES_BY_HANDLE = True
-"""Choice. Release Interrupt Handle names a table index (9.2.12); Linux names the handle. A live handle is taken first."""
+"""Choice. Release Interrupt Handle names a table index (9.2.12); Linux names the handle. What is no index of the table is
+looked for among live handles."""
 
 RELEASE_CLEARS_PENDING = True
 """Choice. The specification does not say what becomes of Pending of an entry whose handle is released."""

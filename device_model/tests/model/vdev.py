@@ -223,10 +223,12 @@ class Vdev:
             13: self._request,
             14: self._release,
         }
-        if code in commands and self.description.commands >> code & 1:
-            commands[code](operand)
-        else:
+        if code not in commands or not self.description.commands >> code & 1:
             self._finish({0x01})
+        elif value & 0x7E000000 or (code <= 5 and operand):
+            self._finish({0x04})
+        else:
+            commands[code](operand)
 
     def _finish(self, errors: set[int] | frozenset[int] = frozenset(), result: int = 0) -> None:
         self.command.finish(errors, result)
@@ -317,6 +319,7 @@ class Vdev:
 
     def _released_vector(self, operand: int) -> int:
         handles = {self.description.vectors[index - 1][1]: index for index in self.live}
-        if choices.GUEST_RELEASES_BY_HANDLE and operand in handles:
-            return handles[operand]
+        is_index = 0 < operand <= len(self.description.vectors)
+        if choices.GUEST_RELEASES_BY_HANDLE and not is_index:
+            return handles.get(operand, 0)
         return operand
