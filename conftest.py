@@ -1,8 +1,17 @@
-"""For a plain pytest run of the whole tree: the fixtures that scenarios use, and a Ctrl-C that can be sent to children."""
+"""For a plain pytest run of the whole tree: the fixtures that scenarios use, hypothesis that tries the same each time, and a
+Ctrl-C that can be sent to children."""
 
+import os
 import signal
 
+from hypothesis import settings
+
 pytest_plugins = ["guest_tests.pytest_rig"]
+
+# A change passes or fails by what it is, not by luck; `make nightly` draws anew.
+settings.register_profile("the same each time", derandomize=True, print_blob=True)
+if "VDSA_EXAMPLES" not in os.environ:
+    settings.load_profile("the same each time")
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: runs that are to be interrupted would not be.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

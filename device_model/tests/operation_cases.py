@@ -138,7 +138,7 @@ def _delta(draw: st.DrawFn, p: _Parts, opcode: int, spare: int) -> None:
         p.tail = struct.pack("<QII", spare, most, 0) + bytes([draw(st.integers(0, 15))])
         return
     p.record = delta_record(draw, p.size)
-    p.tail = struct.pack("<I", len(p.record) + (draw(st.integers(-20, 20)) if rarely(draw) else 0))
+    p.tail = struct.pack("<I", max(0, len(p.record) + (draw(st.integers(-20, 20)) if rarely(draw) else 0)))
 
 
 def _crc(draw: st.DrawFn, p: _Parts, spare: int) -> None:
