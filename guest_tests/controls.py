@@ -93,15 +93,18 @@ async def _look(rig: Rig, fault: Fault | None, scenarios: Sequence[Scenario]) ->
             NotArrived,
             AgentError,
         ) as late:  # a busy machine may do that too: counts only where it is what must happen
-            findings.setdefault(Finding.DUE, f'"{promise(scenario.__name__)}" is broken: {str(late).splitlines()[0]}')
+            findings.setdefault(Finding.DUE, f'"{promise(scenario.__name__)}" is broken: {_first_line(late)}')
         except AssertionError as broken:
-            findings.setdefault(
-                Finding.PROMISE, f'"{promise(scenario.__name__)}" is broken: {str(broken).splitlines()[0]}'
-            )
+            findings.setdefault(Finding.PROMISE, f'"{promise(scenario.__name__)}" is broken: {_first_line(broken)}')
         findings = _judged(rig) | findings
         if wanted & findings.keys():
             break
     return findings
+
+
+def _first_line(error: BaseException) -> str:
+    """What an error says first; one that says nothing must not end the control."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 async def first_interrupt_arrives_after_hotplug(rig: Rig) -> None:

@@ -22,6 +22,7 @@ class Opcode(enum.IntEnum):
     """Operations (8.1.3)."""
 
     NOOP = 0x00
+    BATCH = 0x01
     MEMMOVE = 0x03
 
 
@@ -30,6 +31,8 @@ class Status(enum.IntEnum):
 
     NONE = 0x00
     SUCCESS = 0x01
+    BATCH = 0x05
+    """A batch whose members did not all succeed."""
     HANDLE = 0x19
 
 

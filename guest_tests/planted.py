@@ -153,6 +153,12 @@ FAULTS: tuple[Fault, ...] = (
         core_fault=6,
     ),
     Fault(
+        "batch-member-not-checked",
+        "the device does not compare the entry's PASID for members of a batch",
+        frozenset({_L}),
+        core_fault=7,
+    ),
+    Fault(
         "slot-not-cleared",
         "the host frees entries without wiping them",
         frozenset({_R, _P}),

@@ -15,6 +15,7 @@ enum planted_fault {
 	FAULT_PENDING_ON_REFUSAL = 4,        /* a refused interrupt still sets Pending of the entry     */
 	FAULT_MASK_IGNORED = 5,              /* a masked entry sends its message                        */
 	FAULT_HANDLE_STATE_IGNORED = 6,      /* never requested and released handles are taken          */
+	FAULT_MEMBER_PASID_SKIPPED = 7,      /* entry's PASID not compared for members of a batch       */
 };
 
 #ifdef VDSA_PLANTED_FAULTS

@@ -305,6 +305,12 @@ static void remember_pending(struct ims_entry *entry, const struct witness *witn
 	entry->pending_witness.accepted_ns = 0;
 }
 
+static bool pasid_check_skipped(const struct ims *ims, const struct witness *witness)
+{
+	return FAULT(ims->planted, FAULT_PASID_CHECK_SKIPPED) ||
+	       (FAULT(ims->planted, FAULT_MEMBER_PASID_SKIPPED) && (witness->flags & LEDGER_F_MEMBER));
+}
+
 static enum refusal judge(const struct ims *ims, const struct witness *witness, bool pasid_enable)
 {
 	const struct ims_entry *entry;
@@ -318,8 +324,7 @@ static enum refusal judge(const struct ims *ims, const struct witness *witness, 
 		return REFUSAL_NOT_REQUESTED;
 	if (entry_enable != pasid_enable && !FAULT(ims->planted, FAULT_PASID_ENABLE_IGNORED))
 		return REFUSAL_PASID_ENABLE;
-	if (entry_enable && IMS_CTRL_PASID(entry->ctrl) != witness->pasid &&
-	    !FAULT(ims->planted, FAULT_PASID_CHECK_SKIPPED))
+	if (entry_enable && IMS_CTRL_PASID(entry->ctrl) != witness->pasid && !pasid_check_skipped(ims, witness))
 		return REFUSAL_PASID;
 	return REFUSAL_NONE;
 }

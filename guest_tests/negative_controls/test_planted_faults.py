@@ -6,7 +6,7 @@ import pytest
 
 from guest_tests.arena import Arena
 from guest_tests.planted import FAULTS, Fault
-from guest_tests.scenarios import test_delivery, test_forgery, test_hotplug, test_masking
+from guest_tests.scenarios import test_delivery, test_forged_batches, test_forgery, test_hotplug, test_masking
 
 NOTICED_BY = {
     "pasid-check-skipped": [test_forgery.test_handles_of_other_guests_are_refused_and_their_owners_stay_silent],
@@ -15,6 +15,7 @@ NOTICED_BY = {
     "pending-on-refusal": [test_masking.test_forged_handle_leaves_a_victim_masked_by_the_host_without_pending],
     "mask-ignored": [test_masking.test_entry_masked_by_the_host_keeps_one_interrupt_until_unmasked],
     "handle-state-ignored": [test_forgery.test_released_handle_is_refused_until_it_is_requested_again],
+    "batch-member-not-checked": [test_forged_batches.test_forged_handles_in_a_batch_are_refused_and_its_other_members_run],
     "slot-not-cleared": [test_hotplug.test_unplugged_guest_keeps_no_way_to_fire],
     "slot-given-twice": [test_delivery.test_every_vector_reaches_its_owner_and_nobody_else],
     "remap-elsewhere": [test_delivery.test_every_vector_reaches_its_owner_and_nobody_else],
