@@ -88,7 +88,6 @@ _VIRTUAL = (
     "no PASID, ATS or PRS: the guest's descriptors use its own physical addresses",
     "no shared mode, no event log, no inter-domain operations, no IMS of the guest's",
     "Linux's idxd driver needs exactly 1 IMS-backed vector: it takes vector n to be that of work queue n - 1",
-    "clearing Bus Master Enable stops DMA and interrupts, but does not halt the device",
 )
 _OWN = (
     "no PASID, ATS or PRS: the guest's descriptors use its own physical addresses",

@@ -25,14 +25,17 @@ static void report_error(struct turn *turn, const struct request *request, uint8
 		swerror[0] |= SWERROR_INFO_VALID;
 		swerror[1] |= (uint64_t)invalid_flags << 32;
 	}
+	if (status == STATUS_CR_FAULT)
+		swerror[0] |= SWERROR_WRITE;
 	turn_leave(turn);
 	registers_error(turn->idxd, request->wq, swerror);
 }
 
-void discard(struct turn *turn, const struct request *request)
+uint8_t discard(struct turn *turn, const struct request *request, uint8_t status)
 {
-	turn_note(turn, request, LEDGER_COMPLETED, STATUS_CR_ALIGN);
-	report_error(turn, request, STATUS_CR_ALIGN, request->cr_address, 0);
+	turn_note(turn, request, LEDGER_COMPLETED, status);
+	report_error(turn, request, status, request->cr_address, 0);
+	return status;
 }
 
 /* What needs no record that was not asked for, and is no error without one (5.8.1). */

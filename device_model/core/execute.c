@@ -108,19 +108,32 @@ static bool is_late(const struct turn *turn)
 	return FAULT(turn->idxd->planted, FAULT_CHECK_AFTER_EXECUTION);
 }
 
+static bool record_is_aligned(const struct request *request)
+{
+	return !(request->flags & DESC_F_CRAV) || request->cr_address % (request->terms.iaa ? IAA_CR_ALIGN : CR_ALIGN) == 0;
+}
+
+/* Whether it will be written or not (5.4). */
+static bool record_is_writable(struct turn *turn, const struct request *request)
+{
+	const size_t size = request->terms.iaa ? IAA_CR_SIZE : CR_SIZE;
+
+	return !(request->flags & DESC_F_CRAV) || memory_can_write(turn_memory(turn), request->cr_address, size);
+}
+
+/* The look-up comes last: the check of a handle leaves the memory, and the operation goes on in it. */
 bool admit(struct turn *turn, const struct request *request, uint8_t *status)
 {
 	static const struct outcome refused = { .status = STATUS_HANDLE };
-	const uint64_t align = request->terms.iaa ? IAA_CR_ALIGN : CR_ALIGN;
 
-	if ((request->flags & DESC_F_CRAV) && request->cr_address % align != 0) {
-		discard(turn, request);
-		*status = STATUS_CR_ALIGN;
-		return false;
-	}
-	if (!(request->flags & DESC_F_RCI) || is_late(turn) || interrupt_allowed(turn, request))
+	if (!record_is_aligned(request))
+		*status = discard(turn, request, STATUS_CR_ALIGN);
+	else if ((request->flags & DESC_F_RCI) && !is_late(turn) && !interrupt_allowed(turn, request))
+		*status = complete(turn, request, &refused);
+	else if (!record_is_writable(turn, request))
+		*status = discard(turn, request, STATUS_CR_FAULT);
+	else
 		return true;
-	*status = complete(turn, request, &refused);
 	return false;
 }
 

@@ -242,6 +242,16 @@ enum dma_result memory_write(struct memory *memory, uint64_t iova, const void *b
 	return result;
 }
 
+bool memory_can_write(struct memory *memory, uint64_t iova, size_t len)
+{
+	struct piece piece;
+
+	for (size_t seen = 0; seen < len; seen += piece.length)
+		if (is_beyond(iova, seen) || !find(memory, iova + seen, len - seen, DMA_MAY_WRITE, &piece))
+			return false;
+	return true;
+}
+
 /* ---- views ---- */
 
 /* False: a fault. */

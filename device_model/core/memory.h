@@ -67,6 +67,8 @@ enum dma_result memory_read(struct memory *memory, uint64_t iova, void *buf, siz
 /* Up to 64 bytes with length and address multiples of 8 change so that who sees the first 8 changed sees all of it; with a
  * fault in the rest the first 8 stay as they are. */
 enum dma_result memory_write(struct memory *memory, uint64_t iova, const void *buf, size_t len, size_t *done);
+/* All of it is memory that may be written: a look-up, nothing is moved. The write itself may still fail. */
+bool memory_can_write(struct memory *memory, uint64_t iova, size_t len);
 
 /* ---- views; len > 0. Not DMA_OK: nothing is open, and iova is the first byte that cannot be accessed ---- */
 

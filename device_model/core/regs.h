@@ -116,6 +116,7 @@ enum command_error {
 #define SWERROR_DESC_VALID (1ull << 2)
 #define SWERROR_WQ_VALID (1ull << 3)
 #define SWERROR_BATCH_MEMBER (1ull << 4)
+#define SWERROR_WRITE (1ull << 5) /* of a page fault */
 #define SWERROR_INFO_VALID (1ull << 7)
 enum { SWERR_PCI_CONFIG = 0x51, SWERR_CMD_ACTIVE = 0x52, SWERR_DWQ_FULL = 0x53 };
 

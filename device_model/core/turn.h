@@ -54,8 +54,8 @@ bool batch_run(struct turn *turn);
 
 /* completion.c: record, error report, interrupt. Returns the status that it came to; STATUS_NONE: abandoned, nothing is written. */
 uint8_t complete(struct turn *turn, const struct request *request, const struct outcome *outcome);
-/* The record's address is misaligned: nothing but a report of the error. */
-void discard(struct turn *turn, const struct request *request);
+/* The record's address is wrong: nothing but a report of the error. Returns the status. */
+uint8_t discard(struct turn *turn, const struct request *request, uint8_t status);
 
 /* interrupt.c, for those that ask for one (DESC_F_RCI): which table the portal stands for (3.7), and its check of the handle. */
 bool interrupt_allowed(struct turn *turn, const struct request *request);

@@ -231,7 +231,7 @@ def _put_status(
 ) -> None:
     """The registers that change, into a list of the fixed registers by 8 bytes."""
     expected[_GENCTRL], expected[_GENSTS] = genctrl, state
-    expected[_INTCAUSE] = causes.settle(seen[_INTCAUSE])
+    expected[_INTCAUSE] = causes.value
     expected[_CMD], expected[_CMDSTATUS] = seen[_CMD], command.settle(seen[_CMDSTATUS])  # CMD reads as anything
     expected[_SWERROR : _SWERROR + 4] = swerror.settle(tuple(seen[_SWERROR : _SWERROR + 4]))
 

@@ -27,6 +27,10 @@ void vqcommand_retire_entries(struct vqueue *vq)
 /* The physical queue is quiet: what is left of the command. */
 static void queue_quiet(struct vqueue *vq)
 {
+	if (vq->state == DEVICE_HALTED) { /* in the meantime: what it waited for has been dropped */
+		finish(vq, CMDERR_HARDWARE, 0);
+		return;
+	}
 	if (vq->cmd_code == CMD_DISABLE_DEVICE || vq->cmd_code == CMD_RESET_DEVICE)
 		vq->state = DEVICE_DISABLED;
 	if (vq->cmd_code == CMD_RESET_DEVICE) {
@@ -57,8 +61,8 @@ static void on_queue_quiet(struct wq_waiter *waiter)
 	pthread_mutex_unlock(&vq->lock);
 }
 
-/* need_enabled: the command names a queue that must be enabled; else a queue that is not has nothing to wait for. */
-static void forward(struct vqueue *vq, enum wq_command command, bool need_enabled)
+/* A queue that is disabled has nothing to wait for. */
+static void forward(struct vqueue *vq, enum wq_command command)
 {
 	enum command_error error;
 
@@ -66,11 +70,7 @@ static void forward(struct vqueue *vq, enum wq_command command, bool need_enable
 	pthread_mutex_unlock(&vq->lock);
 	error = idxd_wq_start(platform_idxd(vq->platform), vq->config.wq, command, &vq->cmd_waiter);
 	pthread_mutex_lock(&vq->lock);
-	if (error == CMDERR_NONE)
-		return;
-	if (need_enabled)
-		finish(vq, error, 0);
-	else
+	if (error != CMDERR_NONE)
 		queue_quiet(vq);
 }
 
@@ -116,6 +116,12 @@ static enum command_error enable_wq(struct vqueue *vq, uint32_t operand)
 	return error;
 }
 
+static bool wq_is_enabled(const struct vqueue *vq)
+{
+	return idxd_wq_state(platform_idxd(vq->platform), vq->config.wq) == WQ_ENABLED;
+}
+
+/* Only the host, or a command that has ended here, changes the queue's state between this check and the command. */
 static void command_wq(struct vqueue *vq, uint32_t code, uint32_t operand)
 {
 	static const enum wq_command commands[] = {
@@ -129,8 +135,10 @@ static void command_wq(struct vqueue *vq, uint32_t code, uint32_t operand)
 		finish(vq, CMDERR_WQ_INDEX, 0);
 	else if (operand == 0)
 		finish(vq, CMDERR_NONE, 0);
+	else if (code != CMD_RESET_WQ && !wq_is_enabled(vq))
+		finish(vq, CMDERR_WQ_NOT_ENABLED, 0);
 	else
-		forward(vq, commands[code], code != CMD_RESET_WQ);
+		forward(vq, commands[code]);
 }
 
 /* ---- interrupt handles (3.7) ---- */
@@ -192,17 +200,17 @@ static void dispatch(struct vqueue *vq, uint32_t code, uint32_t operand)
 			break;
 		}
 		vq->state = DEVICE_DRAINING;
-		forward(vq, WQ_DISABLE, false);
+		forward(vq, WQ_DISABLE);
 		break;
 	case CMD_DRAIN_ALL:
-		forward(vq, WQ_DRAIN, false);
+		forward(vq, WQ_DRAIN);
 		break;
 	case CMD_ABORT_ALL:
-		forward(vq, WQ_ABORT, false);
+		forward(vq, WQ_ABORT);
 		break;
 	case CMD_RESET_DEVICE:
 		vq->state = DEVICE_DRAINING;
-		forward(vq, WQ_STOP, false);
+		forward(vq, WQ_STOP);
 		break;
 	case CMD_ENABLE_WQ:
 		finish(vq, enable_wq(vq, operand), 0);
@@ -242,6 +250,8 @@ void vqcommand_write(struct vqueue *vq, uint32_t cmd)
 	vq->cmd_interrupt = cmd & CMD_REQUEST_INTERRUPT;
 	if (!(vq->config.cmdcap >> code & 1))
 		finish(vq, CMDERR_UNSUPPORTED, 0);
+	else if (vq->state == DEVICE_HALTED && code != CMD_RESET_DEVICE)
+		finish(vq, CMDERR_HALTED, 0);
 	else if ((cmd & CMD_RESERVED) || (code <= CMD_RESET_DEVICE && CMD_OPERAND(cmd) != 0))
 		finish(vq, CMDERR_RESERVED, 0);
 	else

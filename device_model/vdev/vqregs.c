@@ -20,6 +20,8 @@ void vqregs_raise(struct vqueue *vq, uint32_t cause)
 {
 	const struct witness witness = { .requester = vq->config.id, .wq = UINT16_MAX };
 
+	if (vq->resetting)
+		return;
 	vq->intcause |= cause;
 	pthread_mutex_unlock(&vq->lock);
 	msix_signal(vq->msix, 0, &witness);
@@ -36,8 +38,11 @@ void vqregs_error(struct vqueue *vq, const uint64_t swerror[4])
 	if (vq->swerror[0] & SWERROR_VALID) {
 		vq->swerror[0] |= SWERROR_OVERFLOW;
 	} else {
+		/* Overflow is cleared by software only (9.2.15). */
+		const uint64_t overflow = vq->swerror[0] & SWERROR_OVERFLOW;
+
 		memcpy(vq->swerror, swerror, sizeof(vq->swerror));
-		vq->swerror[0] &= ~hidden;
+		vq->swerror[0] = (vq->swerror[0] & ~hidden) | overflow;
 		if (vq->genctrl & GENCTRL_SOFTERR_INT)
 			vqregs_raise(vq, INTCAUSE_SWERR);
 	}

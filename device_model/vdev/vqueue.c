@@ -18,21 +18,61 @@ static void submit(void *it, uint32_t wq, const uint8_t desc[PORTAL_DESC])
 	idxd_submit(platform_idxd(vq->platform), vq->config.wq, PORTAL_IMS, desc, vq->config.id);
 }
 
+/* Lock held. A device that is being reset is on its way to Disabled, and only finishes that. */
+static bool begin_halt(struct vqueue *vq)
+{
+	const bool reset_command = (vq->cmdstatus & CMDSTATUS_ACTIVE) && vq->cmd_code == CMD_RESET_DEVICE;
+
+	if (vq->state == DEVICE_DISABLED || vq->state == DEVICE_HALTED || reset_command)
+		return false;
+	vq->state = DEVICE_HALTED;
+	return true;
+}
+
+/*
+ * Bus mastering was lost while the device was not Disabled (5.7). What is queued or running is dropped, a command in progress
+ * ends with error 0x03; nothing but a reset helps. Its interrupt waits for bus mastering to come back.
+ */
+static void halt(struct vqueue *vq)
+{
+	const uint64_t swerror[4] = { SWERROR_VALID | (uint64_t)SWERR_PCI_CONFIG << 8 };
+	bool halted;
+
+	pthread_mutex_lock(&vq->lock);
+	halted = begin_halt(vq);
+	pthread_mutex_unlock(&vq->lock);
+	if (!halted)
+		return;
+	idxd_wq_command(platform_idxd(vq->platform), vq->config.wq, WQ_STOP);
+	vqregs_error(vq, swerror);
+	pthread_mutex_lock(&vq->lock);
+	if (vq->genctrl & GENCTRL_HALT_INT)
+		vqregs_raise(vq, INTCAUSE_HALT);
+	pthread_mutex_unlock(&vq->lock);
+}
+
 static void function(void *it, bool msix_enabled, bool function_mask, bool bus_master)
 {
 	struct vqueue *vq = it;
+	bool lost;
 
 	pthread_mutex_lock(&vq->lock);
+	lost = vq->bus_master && !bus_master;
 	vq->bus_master = bus_master;
 	pthread_mutex_unlock(&vq->lock);
 	msix_set_bus_master(vq->msix, bus_master);
 	msix_set_capability(vq->msix, msix_enabled, function_mask);
+	if (lost)
+		halt(vq);
 }
 
 static void reset(void *it)
 {
 	struct vqueue *vq = it;
 
+	pthread_mutex_lock(&vq->lock);
+	vq->resetting = true;
+	pthread_mutex_unlock(&vq->lock);
 	/* First the source of interrupts and DMA, then what they would have gone to. */
 	idxd_wq_command(platform_idxd(vq->platform), vq->config.wq, WQ_STOP);
 	vqcommand_retire_entries(vq);
@@ -42,6 +82,7 @@ static void reset(void *it)
 	for (uint32_t i = 1; i < vq->config.num_vectors; i++)
 		vq->vectors[i].handle_live = false;
 	vqregs_reset(vq);
+	vq->resetting = false;
 	pthread_mutex_unlock(&vq->lock);
 	msix_reset(vq->msix);
 }

@@ -41,6 +41,7 @@ struct vqueue {
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* a command has ended */
 	bool bus_master;
+	bool resetting; /* nobody is told of what ends by it */
 	/* registers */
 	uint32_t state, gencfg, genctrl, intcause, cmdstatus;
 	uint64_t swerror[4];
@@ -57,7 +58,7 @@ uint64_t vqregs_read(void *vq, uint64_t offset, unsigned size);
 void vqregs_write(void *vq, uint64_t offset, unsigned size, uint64_t value);
 void vqregs_reset(struct vqueue *vq);
 void vqregs_error(struct vqueue *vq, const uint64_t swerror[4]);
-/* Lock held; given up while the interrupt is sent. An emulated interrupt, vector 0, for `cause` bits of INTCAUSE. */
+/* Lock held; given up while the interrupt is sent. An emulated interrupt, vector 0, for `cause` bits of INTCAUSE; not while resetting. */
 void vqregs_raise(struct vqueue *vq, uint32_t cause);
 
 /* vqcfg.c; lock held */

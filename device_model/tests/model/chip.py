@@ -13,7 +13,7 @@ from device_model.tests.model.memory import Memory
 from device_model.tests.model.queue import DISABLED, ENABLED, Queue, Work
 from device_model.tests.model.status import CAUSE_COMMAND, CAUSE_SWERR, CommandStatus, Error, IntCause, SwError
 
-DEVICE_DISABLED, DEVICE_ENABLED, DEVICE_DRAINING = 0, 1, 2
+DEVICE_DISABLED, DEVICE_ENABLED, DEVICE_DRAINING, DEVICE_HALTED = 0, 1, 2, 3
 REQUEST, RELEASE = 13, 14
 WQ_FULL, COMMAND_ACTIVE = 0x53, 0x52
 RESERVED = dict.fromkeys(range(1, 6), 0xFFFFF) | {6: 0xFFF00, REQUEST: 0xE0000, RELEASE: 0xE0000}
@@ -71,6 +71,11 @@ class Chip:
         self.queues = [Queue(index) for index in range(self.layout.num_wqs)]
 
     # ---- what the execution needs ----
+
+    @property
+    def user_interrupts(self) -> bool:
+        """GENCFG[12] (9.2.8)."""
+        return bool(self.gencfg >> 12 & 1)
 
     def memory(self, pasid_enable: bool, pasid: int) -> Memory | None:
         return self.iommu.memory(pasid_enable, pasid)

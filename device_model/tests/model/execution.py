@@ -20,6 +20,7 @@ from device_model.tests.model.descriptor import (
     OPERATIONS,
     RCR,
     Descriptor,
+    Terms,
 )
 from device_model.tests.model.ims import Ims
 from device_model.tests.model.memory import Memory
@@ -48,6 +49,9 @@ class Chip(Protocol):
     ims: Ims
     operations: frozenset[int]
 
+    @property
+    def user_interrupts(self) -> bool: ...
+
     def memory(self, pasid_enable: bool, pasid: int) -> Memory | None: ...
 
     def error(self, error: Error) -> None: ...
@@ -59,7 +63,7 @@ class Outcome:
 
     statuses: frozenset[int]
     completed: int = 0
-    """Bytes of the whole transfer if it succeeded; descriptors of a batch."""
+    """Descriptors of a batch."""
     address: int = 0
     """Where a page fault was."""
 
@@ -81,21 +85,37 @@ class Execution:
         self.descriptor = descriptor = Descriptor.parse(self.raw)
         queue = self.queue
         self.space = self.chip.memory(queue.pasid_enable, queue.pasid)
-        if descriptor.has_record and descriptor.record % 32:
-            self._error(RECORD_MISALIGNED)
+        if descriptor.has_record and self._record_is_wrong():
             return False
-        in_batch = self.member is not None
-        failed = descriptor.failed(self.chip.operations, queue.max_transfer, queue.max_batch, in_batch)
+        terms = self._terms()
+        failed = descriptor.failed(terms)
         refused = descriptor.interrupts and not self.chip.ims.accepts(
             descriptor.handle, queue.pasid_enable, queue.pasid
         )
         if refused:
             failed |= {BAD_HANDLE}
         outcome = Outcome(failed) if failed else self._operate()
-        completed = self._complete(outcome)
-        if descriptor.interrupts and completed and not refused:
+        self._complete(outcome)
+        if descriptor.interrupts and terms.may_interrupt and not refused:
             self.chip.ims.raise_(descriptor.handle)
-        return completed and outcome.statuses == {SUCCESS}
+        return outcome.statuses == {SUCCESS}
+
+    def _record_is_wrong(self) -> bool:
+        """5.4: then it is discarded, whether the record would have been written or not."""
+        record = self.descriptor.record
+        if record % 32:
+            self._error(RECORD_MISALIGNED)
+        elif self._reach(record, 32) < 32:
+            self._error(RECORD_FAULT)
+        else:
+            return False
+        return True
+
+    def _terms(self) -> Terms:
+        queue = self.queue
+        may_interrupt = self.chip.user_interrupts or not queue.pasid_enable
+        in_batch = self.member is not None
+        return Terms(self.chip.operations, queue.max_transfer, queue.max_batch, in_batch, may_interrupt)
 
     # ---- operations ----
 
@@ -132,7 +152,7 @@ class Execution:
         data = self.space.read(d.source, readable) if self.space and readable else b""
         if readable == writable == d.size and self.space:
             self.space.write(d.destination, data)
-            return Outcome(frozenset({SUCCESS}), d.size)
+            return Outcome(frozenset({SUCCESS}))
         self._take_over_partial_write(d.destination, data[:writable])
         found = {READ_ERROR: readable < d.size, WRITE_ERROR: writable < d.size}
         return Outcome(frozenset(code for code, failed in found.items() if failed))
@@ -151,21 +171,15 @@ class Execution:
 
     # ---- completion ----
 
-    def _complete(self, outcome: Outcome) -> bool:
-        """5.8.1. False: the descriptor was discarded, for its record could not be written."""
+    def _complete(self, outcome: Outcome) -> None:
+        """5.8.1. The record, if there is one, can be written."""
         descriptor = self.descriptor
         good = outcome.statuses <= QUIET
         if not descriptor.has_record:
             if not good:
                 self._error(self._which(outcome.statuses, self.seen.error_code()), outcome.address)
-            return True
-        if good and not descriptor.flags & RCR:
-            return True
-        if not self.space or self.space.reach(descriptor.record, 32) < 32:
-            self._error(RECORD_FAULT)
-            return False
-        self.space.write(descriptor.record, self._record(self.space, outcome))
-        return True
+        elif self.space and (not good or descriptor.flags & RCR):
+            self.space.write(descriptor.record, self._record(self.space, outcome))
 
     @staticmethod
     def _which(allowed: frozenset[int], seen: int | None) -> int:
@@ -177,14 +191,11 @@ class Execution:
         status = self._which(outcome.statuses, seen[0])
         record = bytearray(32)
         record[0] = status
-        completed = int.from_bytes(seen[4:8], "little")
         if self.descriptor.opcode == BATCH and status in (*QUIET, LIST_FAULT):
             record[1] = seen[1] & 1  # Result has a meaning with Batch Continuation Support only
             record[4:8] = outcome.completed.to_bytes(4, "little")
-        elif status == SUCCESS:
-            # Departure (8.2.4: "if the operation fully completed, this field is 0"): the size is there.
-            record[4:8] = (completed if completed in (0, outcome.completed) else 0).to_bytes(4, "little")
         elif status in (READ_ERROR, WRITE_ERROR):
+            record[1] = seen[1] & 1  # Memory Move: which end it began at
             record[4:16] = seen[4:16]  # undefined: no page fault (8.2.4, 8.2.5)
         elif status == BAD_FLAGS:
             record[16:19] = self._invalid_flags().to_bytes(3, "little")
@@ -195,7 +206,7 @@ class Execution:
         return bytes(record)
 
     def _invalid_flags(self) -> int:
-        return self.descriptor.invalid_flags(OPERATIONS[self.descriptor.opcode], self.member is not None)
+        return self.descriptor.invalid_flags(OPERATIONS[self.descriptor.opcode], self._terms())
 
     def _error(self, code: int, address: int = 0) -> None:
         descriptor = self.descriptor

@@ -1,37 +1,31 @@
 """INTCAUSE, CMDSTATUS and SWERROR: registers that say what has happened (9.2.11, 9.2.13, 9.2.15), the same in both devices.
 
-`settle(seen)` gives what the register must read as, with what is undefined or departs from the specification taken from `seen`.
+`settle(seen)` gives what the register must read as, with what is undefined taken from `seen`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-VALID, OVERFLOW, DESC_VALID, WQ_VALID, BATCH_MEMBER, INFO_VALID = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 7
+VALID, OVERFLOW, DESC_VALID, WQ_VALID, BATCH_MEMBER = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 4
+WRITE, INFO_VALID = 1 << 5, 1 << 7
 ACTIVE = 1 << 31
-CAUSE_SWERR, CAUSE_COMMAND = 1 << 0, 1 << 1
-PAGE_FAULTS = (0x03, 0x04, 0x06, 0x1A, 0x1F)
+CAUSE_SWERR, CAUSE_COMMAND, CAUSE_HALT = 1 << 0, 1 << 1, 1 << 4
+RECORD_FAULT = 0x1A
+PAGE_FAULTS = (0x03, 0x04, 0x06, RECORD_FAULT, 0x1F)
 
 
 @dataclass(slots=True)
 class IntCause:
-    """All bits W1C. `unsure`: bits for which a departure is known."""
+    """All bits W1C."""
 
     value: int = 0
-    unsure: int = 0
 
     def set(self, bits: int) -> None:
         self.value |= bits
-        self.unsure &= ~bits
 
     def clear(self, bits: int) -> None:
         self.value &= ~bits
-        self.unsure &= ~bits
-
-    def settle(self, seen: int) -> int:
-        self.value = self.value & ~self.unsure | seen & self.unsure
-        self.unsure = 0
-        return self.value
 
 
 @dataclass(slots=True)
@@ -109,5 +103,6 @@ class SwError:
             words[0] |= INFO_VALID
             words[1] = words[1] & 0xFFFFFFFF | error.info << 32
         if error.code in PAGE_FAULTS:
+            words[0] = words[0] & ~WRITE | (WRITE if error.code == RECORD_FAULT else 0)
             words[2] = error.address & (~0xFFF if seen[2] & 0xFFF == 0 else -1)  # bits 11:0 may be 0
         return tuple(words)

@@ -11,6 +11,7 @@ from device_model.tests.model.chip import (
     DEVICE_DISABLED,
     DEVICE_DRAINING,
     DEVICE_ENABLED,
+    DEVICE_HALTED,
     Chip,
 )
 from device_model.tests.model.config_space import ConfigSpace
@@ -18,7 +19,18 @@ from device_model.tests.model.memory import Memory
 from device_model.tests.model.msix import Msix, Vector
 from device_model.tests.model.portal import Portal
 from device_model.tests.model.queue import DISABLED, ENABLED, MODE_SUPPORT, Queue
-from device_model.tests.model.status import CAUSE_COMMAND, CAUSE_SWERR, CommandStatus, Error, IntCause, SwError
+from device_model.tests.model.status import (
+    CAUSE_COMMAND,
+    CAUSE_HALT,
+    CAUSE_SWERR,
+    CommandStatus,
+    Error,
+    IntCause,
+    SwError,
+)
+
+HALTED, PLATFORM = 0x05, 0x03
+PCI_CONFIG_CHANGED = 0x51
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,8 @@ class Vdev:
     portal: Portal = field(init=False)
     queue: Queue = field(init=False)
     _interrupt: bool = False
+    _code: int = 0
+    _resetting: bool = False
 
     def __post_init__(self) -> None:
         entries: list[int | None] = [None, *(entry for entry, _ in self.description.vectors)]
@@ -100,14 +114,18 @@ class Vdev:
             self._cause(CAUSE_SWERR)
 
     def _cause(self, bits: int) -> None:
-        self.causes.set(bits)
-        self.msix.interrupt(0)
+        if not self._resetting:
+            self.causes.set(bits)
+            self.msix.interrupt(0)
 
     # ---- accesses ----
 
     def write_config(self, offset: int, data: bytes) -> None:
+        was_master = self.config.bus_master
         reset = self.config.write(offset, data)
         self._apply()
+        if was_master and not self.config.bus_master:
+            self._halt()
         if reset:
             self.reset()
 
@@ -116,6 +134,17 @@ class Vdev:
         self.msix.function(
             enabled=config.msix_enabled, function_mask=config.function_mask, bus_master=config.bus_master
         )
+
+    def _halt(self) -> None:
+        """5.7, 5.8.2: unless it is Disabled, or on its way there by Reset Device."""
+        resetting = self.command.active and self._code == 5
+        if self.state in (DEVICE_DISABLED, DEVICE_HALTED) or resetting:
+            return
+        self.state = DEVICE_HALTED
+        self.queue.start(lambda: None, disable=True, abort=True)
+        self.error(Error(PCI_CONFIG_CHANGED))
+        if self.genctrl & 2:
+            self._cause(CAUSE_HALT)
 
     def write_portal(self, offset: int, data: bytes) -> None:
         if self.portal_open and len(data) in (1, 2, 4, 8, 64) and offset % len(data) == 0:
@@ -171,7 +200,8 @@ class Vdev:
     # ---- resets ----
 
     def reset(self) -> None:
-        """Function-level reset."""
+        """Function-level reset. Nobody is told of what ends by it."""
+        self._resetting = True
         self.queue.start(lambda: None, disable=True, abort=True)
         self._retire()
         self.msix.clear()
@@ -180,6 +210,7 @@ class Vdev:
         self.state, self.genctrl = DEVICE_DISABLED, 0
         self.causes, self.command, self.swerror = IntCause(), CommandStatus(), SwError()
         self.threshold, self.mode = 0, self.description.wq_mode
+        self._resetting = False
 
     def _retire(self) -> None:
         self.live.clear()
@@ -190,9 +221,7 @@ class Vdev:
     def _software_reset(self) -> None:
         """Reset Device: table 9-3, all but CMD, CMDSTATUS, SWERROR and the MSI-X table. The host's IMS is not the guest's."""
         self._retire()
-        self.state, self.genctrl = DEVICE_DISABLED, 0
-        # Departure (table 9-3, software reset): INTCAUSE is kept.
-        self.causes = IntCause(unsure=self.causes.value | self.causes.unsure)
+        self.state, self.genctrl, self.causes = DEVICE_DISABLED, 0, IntCause()
         for vector in self.msix.vectors:
             vector.permissions, vector.pending = 0, False
         self._reset_queue()
@@ -208,6 +237,7 @@ class Vdev:
             return
         code, operand = value >> 20 & 0x1F, value & 0xFFFFF
         self.command.active = True
+        self._code = code
         self._interrupt = bool(value >> 31)
         commands: dict[int, Callable[[int], None]] = {
             1: self._enable_device,
@@ -225,6 +255,8 @@ class Vdev:
         }
         if code not in commands or not self.description.commands >> code & 1:
             self._finish({0x01})
+        elif self.state == DEVICE_HALTED and code != 5:
+            self._finish({HALTED})
         elif value & 0x7E000000 or (code <= 5 and operand):
             self._finish({0x04})
         else:
@@ -237,6 +269,9 @@ class Vdev:
 
     def _on_queue(self, *, disable: bool, abort: bool, then: Callable[[], None] = lambda: None) -> None:
         def end() -> None:
+            if self.state == DEVICE_HALTED:  # in the meantime
+                self._finish({PLATFORM})
+                return
             then()
             self._finish()
 
@@ -281,9 +316,8 @@ class Vdev:
     def _named(self, operand: int, *, disable: bool, abort: bool) -> None:
         """Bit 0 is the only queue that there is."""
         resets = disable and abort
-        taking = (ENABLED, 2) if choices.DRAINING_QUEUE_TAKES_COMMANDS else (ENABLED,)
         errors = {0x02} if operand & ~1 else set()
-        if operand & 1 and not operand >> 16 and not resets and self.queue.state not in taking:
+        if operand & 1 and not operand >> 16 and not resets and self.queue.state != ENABLED:
             errors.add(0x32)
         if errors or not operand:
             self._finish(errors)
