@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from device_model.build_core import C_FLAGS, c_sources
+from device_model.build_core import C_FLAGS, LIBRARIES, c_sources
 from device_model.device import DeviceConfig
 from guest_tests.agent_build import AgentImage, build_agent
 from guest_tests.guests import first_sign_of_life_ms, running_guests
@@ -93,7 +93,7 @@ def _memmove(folder: Path) -> dict[str, dict[str, float]]:
     """Memory Move through the whole device against memcpy of the same memory, on one CPU; built here, a process of its own."""
     program = folder / "memmove"
     sources = [MODEL / "bench" / "memmove.c", *c_sources()]
-    subprocess.run(["gcc", *C_FLAGS, "-o", program, *sources, "-pthread"], check=True)
+    subprocess.run(["gcc", *C_FLAGS, "-o", program, *sources, "-pthread", *(f"-l{one}" for one in LIBRARIES)], check=True)
     done = subprocess.run([program], check=True, capture_output=True, text=True, timeout=300)
     measured: dict[str, dict[str, float]] = json.loads(done.stdout)
     return measured

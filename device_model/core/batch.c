@@ -39,8 +39,6 @@ static void parse_member(const struct turn *turn, struct request *request)
 	request_parse(turn, batch->members[place], batch->first_cause + place, request);
 	request->in_batch = true;
 	request->index = batch->next;
-	request->witness.flags |= LEDGER_F_MEMBER;
-	request->witness.accepted_ns = 0; /* its latency would be that of the members before it */
 }
 
 /* There is more to do; no member will be processed any more; nothing at all will happen any more. */

@@ -7,7 +7,7 @@ static void report_error(struct turn *turn, const struct request *request, uint8
 {
 	uint64_t swerror[4] = {
 		SWERROR_VALID | SWERROR_DESC_VALID | SWERROR_WQ_VALID | (uint64_t)status << 8 |
-			(uint64_t)request->wq << 16 | (uint64_t)request->opcode << 32 | (uint64_t)request->terms.pasid << 40,
+			(uint64_t)turn->index << 16 | (uint64_t)request->opcode << 32 | (uint64_t)request->terms->pasid << 40,
 		0,
 		address,
 		0,
@@ -28,7 +28,7 @@ static void report_error(struct turn *turn, const struct request *request, uint8
 	if (status == STATUS_CR_FAULT)
 		swerror[0] |= SWERROR_WRITE;
 	turn_leave(turn);
-	registers_error(turn->idxd, request->wq, swerror);
+	registers_error(turn->idxd, turn->index, swerror);
 }
 
 uint8_t discard(struct turn *turn, const struct request *request, uint8_t status)
@@ -47,12 +47,13 @@ static bool is_quiet(uint8_t status)
 /* One write, whose first bytes are seen last: a reader that sees a status sees the rest (8.2). */
 static bool write_record(struct turn *turn, const struct request *request, const struct outcome *outcome)
 {
-	uint8_t record[IAA_CR_SIZE] = { outcome->status, outcome->result };
+	struct memory *memory = turn_memory(turn);
+	uint8_t record[IAA_CR_SIZE] = { 0 };
 
-	memcpy(record + 4, &outcome->bytes_completed, 4);
-	memcpy(record + 8, &outcome->fault_address, 8);
-	memcpy(record + 16, outcome->tail, sizeof(outcome->tail));
-	return memory_write(turn_memory(turn), request->cr_address, record, request->terms.iaa ? IAA_CR_SIZE : CR_SIZE, NULL) == DMA_OK;
+	if (!request->terms->iaa)
+		return memory_write(memory, request->cr_address, outcome, sizeof(*outcome), NULL) == DMA_OK;
+	memcpy(record, outcome, sizeof(*outcome));
+	return memory_write(memory, request->cr_address, record, sizeof(record), NULL) == DMA_OK;
 }
 
 /* The status that it came to: the outcome's, or that the record could not be written and the descriptor was discarded. */

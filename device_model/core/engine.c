@@ -49,9 +49,16 @@ void engines_destroy(struct idxd *idxd)
 
 static void write_notes(struct turn *turn)
 {
-	if (turn->num_records > 0)
-		ledger_write_all(turn->idxd->ledger, turn->records, turn->num_records);
-	turn->num_records = 0;
+	const struct ledger_record common = {
+		.requester = turn->wq->current.requester,
+		.pasid = turn->terms.pasid,
+		.entry = UINT32_MAX,
+		.wq = (uint16_t)turn->index,
+	};
+
+	if (turn->num_notes > 0)
+		ledger_write_notes(turn->idxd->ledger, &common, turn->notes, turn->num_notes);
+	turn->num_notes = 0;
 }
 
 void turn_leave(struct turn *turn)
@@ -64,20 +71,16 @@ void turn_leave(struct turn *turn)
 
 void turn_note(struct turn *turn, const struct request *request, uint8_t kind, uint8_t status)
 {
-	if (turn->num_records == TURN_RECORDS)
+	if (turn->num_notes == TURN_NOTES)
 		write_notes(turn);
-	turn->records[turn->num_records++] = (struct ledger_record){
-		.cause = request->witness.cause,
+	turn->notes[turn->num_notes++] = (struct ledger_note){
+		.cause = request->cause,
 		.detail = request->cr_address,
-		.requester = request->witness.requester,
-		.pasid = request->terms.pasid,
-		.entry = UINT32_MAX,
 		.handle = request->handle,
-		.wq = (uint16_t)request->wq,
 		.kind = kind,
 		.status = status,
 		.opcode = request->opcode,
-		.flags = request->witness.flags,
+		.flags = request_ledger_flags(request),
 	};
 }
 
@@ -114,7 +117,7 @@ static bool step_locked(struct idxd *idxd, struct engine *engine)
 	turn.scratch = engine->scratch;
 	turn.inside = false;
 	turn.bytes = 0;
-	turn.num_records = 0;
+	turn.num_notes = 0;
 	mode = turn.wq->cfg[WQCFG_MODE];
 	limits = turn.wq->cfg[WQCFG_LIMITS];
 	turn.terms = (struct wq_terms){

@@ -10,8 +10,6 @@
 /* A dedicated queue runs with the PASID of its WQCFG; the descriptor's own is ignored (8.1.1). */
 void request_parse(const struct turn *turn, const uint8_t raw[PORTAL_DESC], uint64_t cause, struct request *request)
 {
-	const struct work *work = &turn->wq->current;
-
 	*request = (struct request){
 		.raw = raw,
 		.flags = (uint32_t)field(raw, 4, 4) & 0xFFFFFFu,
@@ -21,21 +19,9 @@ void request_parse(const struct turn *turn, const uint8_t raw[PORTAL_DESC], uint
 		.cr_address = field(raw, 8, 8),
 		.src = field(raw, 16, 8),
 		.dst = field(raw, 24, 8),
-		.wq = turn->index,
-		.portal = work->portal,
-		.terms = turn->terms,
-		.witness = {
-			.cause = cause,
-			.accepted_ns = work->accepted_ns,
-			.requester = work->requester,
-			.pasid = turn->terms.pasid,
-			.wq = (uint16_t)turn->index,
-		},
+		.terms = &turn->terms,
+		.cause = cause,
 	};
-	request->witness.handle = request->handle;
-	request->witness.opcode = request->opcode;
-	request->witness.flags = (uint8_t)((request->flags & DESC_F_CRAV ? LEDGER_F_CRAV : 0) |
-					   (request->flags & DESC_F_RCI ? LEDGER_F_RCI : 0));
 }
 
 /* ---- validation: no effect of any kind ---- */
@@ -47,7 +33,7 @@ static const struct operation *find_operation(const struct request *request)
 
 	if (request->in_batch && (opcode == OP_BATCH || opcode == OP_DRAIN))
 		return NULL;
-	if (!(request->terms.operations[opcode / 64] >> (opcode % 64) & 1))
+	if (!(request->terms->operations[opcode / 64] >> (opcode % 64) & 1))
 		return NULL;
 	return operation_find(opcode);
 }
@@ -59,9 +45,10 @@ static uint32_t find_invalid_flags(const struct request *request, const struct o
 
 	if (!(request->flags & DESC_F_CRAV)) /* reserved without a record address (8.1.3) */
 		invalid |= request->flags & (DESC_F_RCR | DESC_F_CR_TC);
-	if (request->terms.no_interrupts)
+	if (request->terms->no_interrupts)
 		invalid |= request->flags & DESC_F_RCI;
-	return invalid | operation_wrong_flags(operation, request);
+	invalid |= operation->required & ~request->flags;
+	return operation->wrong_flags ? invalid | operation->wrong_flags(request) : invalid;
 }
 
 static bool reserved_fields_are_zero(const struct request *request, const struct operation *operation)
@@ -75,7 +62,7 @@ static bool reserved_fields_are_zero(const struct request *request, const struct
 
 static bool size_ok(const struct request *request)
 {
-	return request->size > 0 && (uint64_t)request->size <= 1ull << request->terms.max_xfer_log2;
+	return request->size > 0 && (uint64_t)request->size <= 1ull << request->terms->max_xfer_log2;
 }
 
 static uint8_t check(const struct request *request, const struct operation *operation, struct outcome *outcome)
@@ -110,13 +97,13 @@ static bool is_late(const struct turn *turn)
 
 static bool record_is_aligned(const struct request *request)
 {
-	return !(request->flags & DESC_F_CRAV) || request->cr_address % (request->terms.iaa ? IAA_CR_ALIGN : CR_ALIGN) == 0;
+	return !(request->flags & DESC_F_CRAV) || request->cr_address % (request->terms->iaa ? IAA_CR_ALIGN : CR_ALIGN) == 0;
 }
 
 /* Whether it will be written or not (5.4). */
 static bool record_is_writable(struct turn *turn, const struct request *request)
 {
-	const size_t size = request->terms.iaa ? IAA_CR_SIZE : CR_SIZE;
+	const size_t size = request->terms->iaa ? IAA_CR_SIZE : CR_SIZE;
 
 	return !(request->flags & DESC_F_CRAV) || memory_can_write(turn_memory(turn), request->cr_address, size);
 }

@@ -1,25 +1,46 @@
 /* interrupt.c - the completion interrupt of a descriptor: its portal says in which table its handle is (DSA specification 3.7, 5.4). */
 #include "turn.h"
 
-/* A portal whose table the device does not have: no handle is in range. */
-static bool has_table(const struct idxd *idxd, const struct request *request)
+static struct witness witness_of(const struct turn *turn, const struct request *request)
 {
-	return request->portal == PORTAL_IMS ? idxd->ims != NULL : idxd->msix != NULL;
+	const struct work *work = &turn->wq->current;
+
+	return (struct witness){
+		.cause = request->cause,
+		.accepted_ns = request->in_batch ? 0 : work->accepted_ns, /* its latency would be that of the members before it */
+		.requester = work->requester,
+		.pasid = request->terms->pasid,
+		.wq = (uint16_t)turn->index,
+		.handle = request->handle,
+		.opcode = request->opcode,
+		.flags = request_ledger_flags(request),
+	};
 }
 
-static enum refusal refuse_for_want_of_a_table(const struct turn *turn, const struct request *request)
+static bool by_ims(const struct turn *turn)
+{
+	return turn->wq->current.portal == PORTAL_IMS;
+}
+
+/* A portal whose table the device does not have: no handle is in range. */
+static bool has_table(const struct turn *turn)
+{
+	return by_ims(turn) ? turn->idxd->ims != NULL : turn->idxd->msix != NULL;
+}
+
+static enum refusal refuse_for_want_of_a_table(const struct turn *turn, const struct witness *witness)
 {
 	const struct ledger_record record = {
-		.cause = request->witness.cause,
-		.requester = request->witness.requester,
-		.pasid = request->terms.pasid,
+		.cause = witness->cause,
+		.requester = witness->requester,
+		.pasid = witness->pasid,
 		.entry = UINT32_MAX,
-		.handle = request->handle,
-		.wq = (uint16_t)request->wq,
+		.handle = witness->handle,
+		.wq = witness->wq,
 		.kind = LEDGER_REFUSED,
 		.reason = REFUSAL_OUT_OF_RANGE,
-		.opcode = request->opcode,
-		.flags = request->witness.flags,
+		.opcode = witness->opcode,
+		.flags = witness->flags,
 	};
 
 	ledger_write(turn->idxd->ledger, &record);
@@ -29,35 +50,39 @@ static enum refusal refuse_for_want_of_a_table(const struct turn *turn, const st
 /* An interrupt that may not be asked for is an invalid flag, and is not sent to say so. */
 static bool wants_interrupt(const struct request *request)
 {
-	return (request->flags & DESC_F_RCI) && !request->terms.no_interrupts;
+	return (request->flags & DESC_F_RCI) && !request->terms->no_interrupts;
 }
 
 bool interrupt_allowed(struct turn *turn, const struct request *request)
 {
 	struct idxd *idxd = turn->idxd;
+	struct witness witness;
 	enum refusal refusal;
 
 	if (!wants_interrupt(request))
 		return true;
 	turn_leave(turn);
-	if (!has_table(idxd, request))
-		refusal = refuse_for_want_of_a_table(turn, request);
-	else if (request->portal == PORTAL_IMS)
-		refusal = ims_check(idxd->ims, &request->witness, request->terms.pasid_enable);
+	witness = witness_of(turn, request);
+	if (!has_table(turn))
+		refusal = refuse_for_want_of_a_table(turn, &witness);
+	else if (by_ims(turn))
+		refusal = ims_check(idxd->ims, &witness, request->terms->pasid_enable);
 	else
-		refusal = msix_check(idxd->msix, &request->witness, request->terms.pasid_enable);
+		refusal = msix_check(idxd->msix, &witness, request->terms->pasid_enable);
 	return refusal == REFUSAL_NONE;
 }
 
 void interrupt_raise(struct turn *turn, const struct request *request)
 {
 	struct idxd *idxd = turn->idxd;
+	struct witness witness;
 
 	if (!wants_interrupt(request))
 		return;
 	turn_leave(turn);
-	if (request->portal == PORTAL_IMS)
-		ims_raise(idxd->ims, request->handle, &request->witness);
+	witness = witness_of(turn, request);
+	if (by_ims(turn))
+		ims_raise(idxd->ims, request->handle, &witness);
 	else
-		msix_raise(idxd->msix, request->handle, &request->witness);
+		msix_raise(idxd->msix, request->handle, &witness);
 }

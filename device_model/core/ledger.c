@@ -55,29 +55,45 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-void ledger_write_all(struct ledger *ledger, const struct ledger_record *records, size_t count)
+/* Lock held. The next place in the ring, whose record has its number then. */
+static struct ledger_record *append(struct ledger *ledger, const struct ledger_record *record)
 {
-	uint64_t now = 0; /* asked for once, and only if a record has no time of its own */
+	struct ledger_record *slot = &ledger->ring[ledger->written & (ledger->capacity - 1)];
 
-	for (size_t i = 0; i < count && now == 0; i++)
-		if (records[i].time_ns == 0)
-			now = now_ns();
-	pthread_mutex_lock(&ledger->lock);
-	for (size_t i = 0; i < count; i++) {
-		struct ledger_record *slot = &ledger->ring[ledger->written & (ledger->capacity - 1)];
-
-		*slot = records[i];
-		slot->seq = ledger->written++;
-		if (slot->time_ns == 0)
-			slot->time_ns = now;
-		tallies_count(&ledger->tallies, &records[i]);
-	}
-	pthread_mutex_unlock(&ledger->lock);
+	*slot = *record;
+	slot->seq = ledger->written++;
+	return slot;
 }
 
 void ledger_write(struct ledger *ledger, const struct ledger_record *record)
 {
-	ledger_write_all(ledger, record, 1);
+	const uint64_t time = record->time_ns ? record->time_ns : now_ns();
+
+	pthread_mutex_lock(&ledger->lock);
+	append(ledger, record)->time_ns = time;
+	tallies_count(&ledger->tallies, record);
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+void ledger_write_notes(struct ledger *ledger, const struct ledger_record *common, const struct ledger_note *notes, size_t count)
+{
+	struct ledger_record record = *common;
+
+	record.time_ns = now_ns();
+	pthread_mutex_lock(&ledger->lock);
+	for (size_t i = 0; i < count; i++) {
+		struct ledger_record *slot = append(ledger, &record);
+
+		slot->cause = notes[i].cause;
+		slot->detail = notes[i].detail;
+		slot->handle = notes[i].handle;
+		slot->kind = notes[i].kind;
+		slot->status = notes[i].status;
+		slot->opcode = notes[i].opcode;
+		slot->flags = notes[i].flags;
+	}
+	tallies_count_notes(&ledger->tallies, record.requester, notes, count);
+	pthread_mutex_unlock(&ledger->lock);
 }
 
 /* Lock held. The place of a reader who may have fallen behind by more than the ring holds. */

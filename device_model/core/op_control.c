@@ -9,7 +9,7 @@ static bool batch_reserved_ok(const struct request *request)
 /* A batch of one needs a capability that this device does not have (GENCAP[52]). */
 static uint8_t batch_check(const struct request *request)
 {
-	if (request->size < 2 || request->size > 1u << request->terms.max_batch_log2)
+	if (request->size < 2 || request->size > 1u << request->terms->max_batch_log2)
 		return STATUS_COUNT;
 	return request->src % PORTAL_DESC != 0 ? STATUS_LIST_ALIGN : STATUS_NONE;
 }

@@ -15,7 +15,7 @@ static uint8_t size_check(const struct request *request, uint32_t record_size, u
 {
 	if (request->size > DELTA_MAX_TRANSFER)
 		return STATUS_XFER_SIZE;
-	if (record_size < least || record_size > 1ull << request->terms.max_xfer_log2)
+	if (record_size < least || record_size > 1ull << request->terms->max_xfer_log2)
 		return STATUS_FIELD;
 	return STATUS_NONE;
 }

@@ -79,6 +79,8 @@ static void move_run(struct memory *memory, const struct request *request, struc
 	const bool backward = request->dst > request->src && request->dst - request->src < request->size;
 
 	outcome->status = STATUS_SUCCESS;
+	if (memory_move(memory, request->dst, request->src, request->size))
+		return;
 	if (!operation_reads(outcome, request->src, request->size) || !operation_writes(outcome, request->dst, request->size))
 		return;
 	if (backward)

@@ -51,13 +51,6 @@ void operation_fault(struct outcome *outcome, uint8_t status, uint64_t address, 
 	outcome->bytes_completed = bytes_completed;
 }
 
-uint32_t operation_wrong_flags(const struct operation *operation, const struct request *request)
-{
-	uint32_t wrong = operation->required & ~request->flags;
-
-	return operation->wrong_flags ? wrong | operation->wrong_flags(request) : wrong;
-}
-
 bool ranges_overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
 {
 	return b - a < a_size || a - b < b_size; /* modulo 2^64: right for ranges that wrap, too */

@@ -29,9 +29,6 @@ const struct operation *operation_find(uint8_t opcode);
 /* Bit n of word n / 64: operation n is here. */
 void operation_capabilities(uint64_t opcap[4]);
 
-/* What is wrong with flags that it knows: required and not set, or set and reserved because of others (tables 5-4, 5-5). */
-uint32_t operation_wrong_flags(const struct operation *operation, const struct request *request);
-
 /* True: two ranges have a byte in common; sizes are not 0. */
 bool ranges_overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size);
 

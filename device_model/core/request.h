@@ -3,11 +3,11 @@
 #define VDSA_CORE_REQUEST_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "formats.h"
-#include "message.h"
 
 /* What the work queue gives to its descriptors (WQCFG). */
 struct wq_terms {
@@ -29,23 +29,22 @@ struct request {
 	uint32_t size;      /* transfer size in bytes; of a Batch: number of descriptors */
 	uint64_t cr_address;
 	uint64_t src, dst;
-	/* where it runs */
-	uint32_t wq;
-	enum portal portal;
-	struct wq_terms terms;
+	const struct wq_terms *terms; /* of the work queue where it runs */
+	uint64_t cause;     /* for the ledger */
 	bool in_batch;
-	uint32_t index; /* of a member: its place in the batch */
-	struct witness witness;
+	uint32_t index;     /* of a member: its place in the batch */
 };
 
-/* What goes into the completion record. */
+/* The completion record, byte for byte (8.2). */
 struct outcome {
 	uint8_t status; /* STATUS_* */
 	uint8_t result;
+	uint16_t reserved;
 	uint32_t bytes_completed;
 	uint64_t fault_address;
-	uint8_t tail[16]; /* bytes 16 to 31: by operation; the invalid flags of STATUS_FLAGS */
+	uint8_t tail[16]; /* by operation; the invalid flags of STATUS_FLAGS */
 };
+_Static_assert(sizeof(struct outcome) == CR_SIZE && offsetof(struct outcome, tail) == 16, "as the specification has it");
 
 /* A field of a little-endian record. Sizes are constants: inline, these are single instructions. */
 static inline uint64_t field(const uint8_t *raw, unsigned offset, unsigned size)
@@ -61,13 +60,16 @@ static inline void set_field(uint8_t *raw, unsigned offset, unsigned size, uint6
 	memcpy(raw + offset, &value, size);
 }
 
-/* True: bytes from..to, both inside, are 0. */
+/* True: bytes from..to, both inside, are 0. By words: each descriptor is asked this. */
 static inline bool is_zero(const uint8_t *raw, unsigned from, unsigned to)
 {
-	uint8_t any = 0;
+	uint64_t any = 0;
+	unsigned at = from;
 
-	for (unsigned i = from; i <= to; i++)
-		any |= raw[i];
+	for (; at + 8 <= to + 1; at += 8)
+		any |= field(raw, at, 8);
+	for (; at <= to; at++)
+		any |= raw[at];
 	return any == 0;
 }
 

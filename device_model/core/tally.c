@@ -33,9 +33,9 @@ static uint64_t *completion(struct tally *tally, uint8_t status)
 }
 
 /* Where a record counts; NULL: it does not. */
-static uint64_t *field(struct tally *tally, const struct ledger_record *record)
+static uint64_t *field(struct tally *tally, uint8_t kind, uint8_t status)
 {
-	switch (record->kind) {
+	switch (kind) {
 	case LEDGER_ACCEPTED:
 		return &tally->accepted;
 	case LEDGER_DROPPED:
@@ -43,7 +43,7 @@ static uint64_t *field(struct tally *tally, const struct ledger_record *record)
 	case LEDGER_ABORTED:
 		return &tally->aborted;
 	case LEDGER_COMPLETED:
-		return completion(tally, record->status);
+		return completion(tally, status);
 	case LEDGER_INJECTED:
 		return &tally->injected;
 	case LEDGER_PENDED:
@@ -62,9 +62,26 @@ void tallies_count(struct tallies *tallies, const struct ledger_record *record)
 	const uint32_t id = record->target ? record->target : record->requester;
 
 	for (struct tally_entry *entry = *bucket(tallies, id); entry; entry = entry->next) {
-		uint64_t *count = entry->id == id ? field(&entry->counts, record) : NULL;
+		uint64_t *count = entry->id == id ? field(&entry->counts, record->kind, record->status) : NULL;
 
 		if (count)
 			++*count;
 	}
+}
+
+static void count_notes(struct tally *tally, const struct ledger_note *notes, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint64_t *number = field(tally, notes[i].kind, notes[i].status);
+
+		if (number)
+			++*number;
+	}
+}
+
+void tallies_count_notes(struct tallies *tallies, uint32_t requester, const struct ledger_note *notes, size_t count)
+{
+	for (struct tally_entry *entry = *bucket(tallies, requester); entry; entry = entry->next)
+		if (entry->id == requester)
+			count_notes(&entry->counts, notes, count);
 }

@@ -38,5 +38,7 @@ struct tallies {
 void tallies_add(struct tallies *tallies, struct tally_entry *entry);
 void tallies_remove(struct tallies *tallies, struct tally_entry *entry);
 void tallies_count(struct tallies *tallies, const struct ledger_record *record);
+/* Of one requester, without a target. */
+void tallies_count_notes(struct tallies *tallies, uint32_t requester, const struct ledger_note *notes, size_t count);
 
 #endif

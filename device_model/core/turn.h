@@ -9,7 +9,7 @@
 #include "memory.h"
 
 /* A turn ends with the member that reaches one of these, so that a batch holds up the other queues for no longer. */
-enum { TURN_MEMBERS = BATCH_PART, TURN_BYTES = 1 << 18, TURN_RECORDS = 2 * TURN_MEMBERS };
+enum { TURN_MEMBERS = BATCH_PART, TURN_BYTES = 1 << 18, TURN_NOTES = 2 * TURN_MEMBERS };
 
 struct turn {
 	struct idxd *idxd;
@@ -20,9 +20,9 @@ struct turn {
 	struct memory memory;
 	bool inside; /* between memory_enter and memory_leave */
 	uint64_t bytes;
-	/* Records of the ledger that nobody can have seen a consequence of yet: written together. */
-	unsigned num_records;
-	struct ledger_record records[TURN_RECORDS];
+	/* For the ledger; of descriptors that nobody can have seen a consequence of yet: written together. */
+	unsigned num_notes;
+	struct ledger_note notes[TURN_NOTES];
 };
 
 static inline struct memory *turn_memory(struct turn *turn)
@@ -39,6 +39,12 @@ void turn_leave(struct turn *turn);
 void turn_note(struct turn *turn, const struct request *request, uint8_t kind, uint8_t status);
 
 /* execute.c */
+static inline uint8_t request_ledger_flags(const struct request *request)
+{
+	return (uint8_t)((request->flags & DESC_F_CRAV ? LEDGER_F_CRAV : 0) | (request->flags & DESC_F_RCI ? LEDGER_F_RCI : 0) |
+			 (request->in_batch ? LEDGER_F_MEMBER : 0));
+}
+
 void request_parse(const struct turn *turn, const uint8_t raw[PORTAL_DESC], uint64_t cause, struct request *request);
 /* Record address and interrupt handle. False: it has ended, with *status; STATUS_NONE: abandoned. */
 bool admit(struct turn *turn, const struct request *request, uint8_t *status);
