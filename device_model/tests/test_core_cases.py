@@ -1,4 +1,4 @@
-"""Attack and fault cases (docs/cases.md) that no other test shows: the handle check from inside a batch, in every way it can fail.
+"""Attack and fault cases (docs/cases.md) that no other test shows: the handle check from inside a batch, in each way it fails.
 
 A member takes its PASID and portal from the batch, and its handle from memory (DSA specification 3.7, 3.8, 5.4).
 """

@@ -69,7 +69,7 @@ class Attendant:
         return self.link.scratch[0] + 0x40_0000
 
     @property
-    def list(self) -> int:
+    def batch_list(self) -> int:
         """Where batches have their list."""
         return self.link.scratch[0] + 0x41_0000
 
@@ -112,10 +112,10 @@ class Attendant:
         """Runs a batch of members whose records are put in; see member_records()."""
         self.put(self.records, bytes(32 * len(members)))
         raws = [one[:8] + (self.records + 32 * i).to_bytes(8, "little") + one[16:] for i, one in enumerate(members)]
-        self.put(self.list, b"".join(raws))
+        self.put(self.batch_list, b"".join(raws))
         size = len(members) if count is None else count
         (item,) = await self.submit(
-            descriptor(Opcode.BATCH, source=self.list if list_at is None else list_at, size=size)
+            descriptor(Opcode.BATCH, source=self.batch_list if list_at is None else list_at, size=size)
         )
         return item
 

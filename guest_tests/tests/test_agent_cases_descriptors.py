@@ -179,7 +179,7 @@ async def test_reserved_byte_of_a_noop_is_0x12(attacker: Attendant, offset: int)
 @pytest.mark.parametrize("inner", [Opcode.BATCH, DRAIN])
 async def test_batch_or_drain_in_a_batch_is_0x10_in_its_own_record(attacker: Attendant, inner: int) -> None:
     """Case 22."""
-    nested = descriptor(inner, source=attacker.list, size=3)
+    nested = descriptor(inner, source=attacker.batch_list, size=3)
     item = await attacker.batch(descriptor(Opcode.NOOP), nested, descriptor(Opcode.NOOP))
 
     assert (item.status, int.from_bytes(item.completion[4:8], "little")) == (Status.BATCH, 3)
@@ -201,7 +201,7 @@ async def test_count_out_of_range_is_0x14_and_nothing_of_the_list_is_done(attack
 async def test_list_that_is_not_aligned_or_no_memory_is_refused(attacker: Attendant, offset: int, status: int) -> None:
     """Case 23."""
     noops = [descriptor(Opcode.NOOP)] * 2
-    item = await attacker.batch(*noops, list_at=attacker.list + offset)
+    item = await attacker.batch(*noops, list_at=attacker.batch_list + offset)
 
     assert item.status & 0x3F == status
     assert attacker.member_records(2) == [0, 0]
@@ -211,12 +211,12 @@ async def test_list_that_a_member_rewrites_is_used_as_it_was_read(pair: Pair) ->
     """Case 23: what was fetched is used, though the list then names the victim's handle."""
     attacker = pair.attacker
     attacker.put(attacker.data, firing_noop(attacker.records + 32, pair.victim.handle()))
-    rewriting = move(attacker.data, attacker.list + 64, 64)
+    rewriting = move(attacker.data, attacker.batch_list + 64, 64)
     item = await attacker.batch(rewriting, descriptor(Opcode.NOOP))
 
     assert item.status == SUCCESS
     assert attacker.member_records(2) == [SUCCESS, SUCCESS]
-    assert attacker.get(attacker.list + 64 + 36, 2) == pair.victim.handle().to_bytes(2, "little")
+    assert attacker.get(attacker.batch_list + 64 + 36, 2) == pair.victim.handle().to_bytes(2, "little")
     assert await pair.victim_is_untouched()
 
 
