@@ -442,13 +442,23 @@ def test_refused_handle_of_a_member_without_a_record_is_named_in_swerror(guest: 
     assert not victim.swerror().valid
 
 
-def test_record_of_the_batch_that_is_no_memory_is_0x1a_without_its_interrupt(guest: GuestView) -> None:
+def test_member_whose_record_cannot_be_written_is_not_executed(guest: GuestView) -> None:
+    guest.put(DATA, b"\x55" * 64)
+    guest.put(DATA + 0x1000, bytes(64))
+    record = run_batch(guest, noop(0), move(DATA, DATA + 0x1000, 64, record=END, flags=CRAV), noop(2))
+
+    assert guest.swerror().code == CR_FAULT
+    assert (record.status, guest.get(DATA + 0x1000, 64)) == (FAILURES, bytes(64))
+    assert statuses(guest, 3) == [SUCCESS, 0, SUCCESS]
+
+
+def test_batch_whose_record_cannot_be_written_has_no_member_executed(guest: GuestView) -> None:
     lay(guest, noop(0), noop(1))
     guest.run(batch_of(2, record=END, flags=CRAV | RCR | RCI, handle=guest.handle))
     error = guest.swerror()
 
     assert (error.code, error.operation, error.words[0] >> 4 & 1) == (CR_FAULT, BATCH, 0)
-    assert statuses(guest, 2) == [SUCCESS, SUCCESS]
+    assert statuses(guest, 2) == [0, 0]
     assert guest.vectors() == []
 
 

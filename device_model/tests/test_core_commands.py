@@ -111,6 +111,16 @@ def test_command_to_a_queue_that_is_not_enabled_is_0x32(guest: GuestView, comman
     assert guest.command(command, 1) == 0x32
 
 
+@pytest.mark.parametrize("command", [Cmd.DISABLE_WQ, Cmd.DRAIN_WQ, Cmd.ABORT_WQ])
+def test_command_to_a_queue_that_the_host_drains_is_0x32(machine: Machine, guest: GuestView, command: Cmd) -> None:
+    guest.submit(firing(RECORDS, guest.handle))
+    machine.device.write(CMD, Cmd.DISABLE_WQ << 20 | 1 << guest.mdev.wq)
+    state, status = guest.read(WQ_STATE) >> 30, guest.command(command, 1)
+    machine.step_all()
+
+    assert (state, status, guest.read(WQ_STATE) >> 30) == (2, 0x32, 0)
+
+
 @pytest.mark.parametrize("operand", [0b10, 0b11, 0x8000, 0x1_0001, 0xF_0001, 0xFFFFF])
 @pytest.mark.parametrize("command", [Cmd.DISABLE_WQ, Cmd.DRAIN_WQ, Cmd.ABORT_WQ, Cmd.RESET_WQ])
 def test_queues_of_others_cannot_be_named(machine: Machine, guest: GuestView, command: Cmd, operand: int) -> None:

@@ -137,6 +137,8 @@ def test_without_bus_mastering_a_pending_interrupt_waits(guest: GuestView) -> No
 
 
 def test_without_bus_mastering_there_is_neither_a_record_nor_an_interrupt(guest: GuestView) -> None:
+    guest.put(RECORDS, bytes(32))
+    guest.submit(firing(RECORDS, guest.handle))
     guest.bus_master(False)
     status = guest.status(firing(RECORDS, guest.handle))
     silent = guest.vectors()
@@ -144,7 +146,7 @@ def test_without_bus_mastering_there_is_neither_a_record_nor_an_interrupt(guest:
 
     assert (status, silent) == (0, [])
     assert guest.vectors() == []
-    assert guest.swerror().code == 0x1A
+    assert guest.swerror().code == 0x51
 
 
 def test_ignore_drops_the_interrupt_without_pending(machine: Machine, guest: GuestView) -> None:

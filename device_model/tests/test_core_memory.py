@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from device_model.device import DeviceConfig
-from device_model.tests.core_rig import CONFIG, RAM, RAM_SIZE, RECORDS, SUCCESS, GuestView, Machine, move
+from device_model.tests.core_rig import CONFIG, RAM, RAM_SIZE, RECORDS, SUCCESS, Cmd, GuestView, Machine, move
 from device_model.vfio_user_client import MemoryRange
 
 PAGE = 4096
@@ -158,6 +158,8 @@ def test_without_bus_master_nothing_moves_and_no_record_comes(guest: GuestView) 
     off = guest.status(move(RAM, RAM + PAGE, 64))
     untouched = guest.get(RAM + PAGE, 64)
     guest.write(4, 6, 2, CONFIG)
+    guest.command(Cmd.RESET_DEVICE)  # it has halted
+    guest.enable()
     on = guest.status(move(RAM, RAM + PAGE, 64))
 
     assert (off, untouched, on) == (0, bytes(64), SUCCESS)

@@ -20,6 +20,7 @@ from device_model.tests.core_rig import (
     RCR,
     RECORDS,
     SUCCESS,
+    SWERROR,
     GuestView,
     Machine,
     descriptor,
@@ -113,6 +114,40 @@ def test_record_that_is_no_memory_is_0x1a_without_an_interrupt(guest: GuestView,
     assert (error.code, error.address) == (0x1A, address)
     assert guest.vectors() == []
     assert guest.client.interrupts == []
+
+
+@pytest.mark.parametrize("flags", [CRAV, CRAV | RCR, CRAV | RCI, CRAV | RCR | RCI], ids=hex)
+@pytest.mark.parametrize("address", [END, RAM - 32, 0x4000_0000])
+def test_record_that_cannot_be_written_discards_the_descriptor_before_it_is_executed(
+    guest: GuestView, address: int, flags: int
+) -> None:
+    guest.client.dma_map(0x4000_0000, 0x1000, flags=1)
+    guest.put(RAM, DATA[1:65])
+    before = bytes(guest.memory)
+    handle = guest.handle if flags & RCI else 0
+    guest.run(move(RAM, RAM + 0x1000, 64, record=address, flags=flags, handle=handle))
+    error = guest.swerror()
+
+    assert (error.valid, error.code, error.operation, error.address) == (True, 0x1A, MEMMOVE, address)
+    assert bytes(guest.memory) == before
+    assert guest.vectors() == []
+
+
+def test_fault_at_a_record_is_told_as_a_write(guest: GuestView) -> None:
+    guest.run(firing(END, guest.handle))
+
+    assert guest.swerror().words[0] >> 5 & 1 == 1
+
+
+def test_overflow_stays_when_only_valid_is_cleared_and_another_error_comes(guest: GuestView) -> None:
+    guest.run(firing(END, guest.handle), firing(END, guest.handle))
+    guest.write(SWERROR, 1)
+    cleared = guest.swerror()
+    guest.run(firing(END + 32, guest.handle))
+    again = guest.swerror()
+
+    assert (cleared.valid, cleared.overflow) == (False, True)
+    assert (again.valid, again.overflow, again.address) == (True, True, END + 32)
 
 
 def test_refused_handle_with_a_record_that_is_no_memory_is_0x1a(guest: GuestView) -> None:
