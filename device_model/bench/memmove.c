@@ -3,9 +3,14 @@
  *
  * The device is real: virtual device, portal, work queue, engine (stepped by this thread), the IOMMU's PASID table and the
  * transport's table of mapped files. Only the socket is left out: no descriptor's data goes that way. Each sample times a
- * round of copies by memcpy and one by descriptors, each of the bytes that were touched longest ago, in turn first and second;
- * the working set is the same for all sizes. Time is this thread's: what other programs take of the CPU is not counted.
- * Prints JSON: for each size the ratio memcpy time / device time, p50 and p99 (the slow end), and ns a copy.
+ * round of copies by memcpy and one by descriptors, in turn first and second, over the same buffers in the same order, one copy
+ * behind the other; to write the descriptors counts as the device's time. Time is this thread's: what other programs take of
+ * the CPU is not counted (what they take of the caches is in both).
+ *
+ * Three working sets, source and destination together. Hot: it fits a core's own cache. Warm: one that cores share. Cold: more
+ * than most caches have; memcpy and the device are half of it apart, so that what is copied was touched longest ago.
+ * Prints JSON: the caches, and for each set and size its bytes, the ratio memcpy time / device time, p50 and p99 (the slow
+ * end), and ns a copy.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -25,7 +30,7 @@
 enum {
 	PASID = 1, SAMPLES = 301, BATCH = 32,
 	MIB = 1 << 20,
-	HALF = 8 * MIB,           /* sources in the first half of what is worked on, destinations in the second */
+	HALF = 64 * MIB,          /* sources in the first half of what is worked on, destinations in the second */
 	ROUND_BYTES = 2 * MIB,    /* a sample, at least; and at least one copy */
 	SOURCE = MIB, TARGET = SOURCE + HALF, RECORDS = TARGET + HALF, LIST = RECORDS + MIB, MEMORY = LIST + MIB,
 };
@@ -37,7 +42,8 @@ struct rig {
 	struct vdev *vdev;
 	struct vfu_connection *connection;
 	uint8_t *memory; /* as the device sees it: the same mapping, the same TLB entries */
-	uint64_t at;
+	uint32_t half;              /* bytes, of what is worked on now */
+	uint64_t plain_at, at;      /* in it: memcpy's, the device's */
 };
 
 static void need(bool ok, const char *what)
@@ -114,11 +120,11 @@ static void put(uint8_t *desc, unsigned at, uint64_t value, unsigned size)
 	memcpy(desc + at, &value, size);
 }
 
-static uint64_t next_offset(struct rig *rig, uint32_t size)
+static uint64_t next_offset(const struct rig *rig, uint64_t *cursor, uint32_t size)
 {
-	const uint64_t at = rig->at;
+	const uint64_t at = *cursor;
 
-	rig->at = (at + size) % HALF;
+	*cursor = (at + size) % rig->half;
 	return at;
 }
 
@@ -147,7 +153,7 @@ static void check_record(const struct rig *rig, uint64_t record)
 static void copy_plainly(struct rig *rig, uint32_t size, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
-		const uint64_t at = next_offset(rig, size);
+		const uint64_t at = next_offset(rig, &rig->plain_at, size);
 
 		memcpy(rig->memory + TARGET + at, rig->memory + SOURCE + at, size);
 	}
@@ -160,7 +166,7 @@ static void copy_by_descriptors(struct rig *rig, uint32_t size, unsigned count)
 	for (unsigned i = 0; i < count; i++) {
 		const uint64_t record = RECORDS + 32 * (i % BATCH);
 
-		describe(desc, next_offset(rig, size), size, record);
+		describe(desc, next_offset(rig, &rig->at, size), size, record);
 		rig->memory[record] = 0;
 		submit(rig, desc);
 		check_record(rig, record);
@@ -178,7 +184,7 @@ static void copy_by_batches(struct rig *rig, uint32_t size, unsigned count)
 	put(batch, 32, BATCH, 4);
 	for (unsigned i = 0; i < count; i += BATCH) {
 		for (unsigned j = 0; j < BATCH; j++)
-			describe(rig->memory + LIST + 64 * j, next_offset(rig, size), size, RECORDS + 32 * j);
+			describe(rig->memory + LIST + 64 * j, next_offset(rig, &rig->at, size), size, RECORDS + 32 * j);
 		rig->memory[RECORDS + 32 * BATCH] = 0;
 		submit(rig, batch);
 		check_record(rig, RECORDS + 32 * BATCH);
@@ -212,28 +218,60 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void compare(struct rig *rig, const char *name, copy_fn *copy, uint32_t size, const char *before)
+/* A working set. */
+struct set {
+	const char *name;
+	uint32_t half; /* bytes; and no less than one copy */
+};
+
+/* What is compared: named copies, of one size. */
+struct subject {
+	const char *name;
+	copy_fn *copy;
+	uint32_t size;
+};
+
+static void take_samples(struct rig *rig, const struct subject *it, double *ratios, double *plain, double *device)
 {
-	static double ratios[SAMPLES], plain[SAMPLES], device[SAMPLES];
-	const unsigned count = size >= ROUND_BYTES ? 1 : ROUND_BYTES / size;
+	const unsigned count = it->size >= ROUND_BYTES ? 1 : ROUND_BYTES / it->size;
 
 	for (int i = -10; i < SAMPLES; i++) { /* some to warm up */
 		const unsigned at = i < 0 ? 0 : (unsigned)i;
 		const bool plain_first = i % 2;
 
 		if (plain_first)
-			plain[at] = time_of(rig, copy_plainly, size, count);
-		device[at] = time_of(rig, copy, size, count);
+			plain[at] = time_of(rig, copy_plainly, it->size, count);
+		device[at] = time_of(rig, it->copy, it->size, count);
 		if (!plain_first)
-			plain[at] = time_of(rig, copy_plainly, size, count);
+			plain[at] = time_of(rig, copy_plainly, it->size, count);
 		ratios[at] = plain[at] / device[at];
 	}
+}
+
+static void compare(struct rig *rig, const struct subject *it, const struct set *set)
+{
+	static double ratios[SAMPLES], plain[SAMPLES], device[SAMPLES];
+
+	rig->half = it->size > set->half ? it->size : set->half;
+	rig->plain_at = set->half == HALF ? HALF / 2 : 0;
+	rig->at = 0;
+	take_samples(rig, it, ratios, plain, device);
 	qsort(ratios, SAMPLES, sizeof(double), by_value);
 	qsort(plain, SAMPLES, sizeof(double), by_value);
 	qsort(device, SAMPLES, sizeof(double), by_value);
-	printf("%s  \"%s\": {\"ratio_p50\": %.3f, \"ratio_p99\": %.3f, \"memcpy_ns\": %.0f, \"device_ns\": %.0f, \"gb_per_s\": %.2f}",
-	       before, name, ratios[SAMPLES / 2], ratios[SAMPLES / 100], plain[SAMPLES / 2], device[SAMPLES / 2],
-	       size / device[SAMPLES / 2]);
+	printf("    \"%s\": {\"set_bytes\": %u, \"ratio_p50\": %.3f, \"ratio_p99\": %.3f, \"memcpy_ns\": %.0f, "
+	       "\"device_ns\": %.0f, \"gb_per_s\": %.2f}", it->name, 2 * rig->half, ratios[SAMPLES / 2], ratios[SAMPLES / 100],
+	       plain[SAMPLES / 2], device[SAMPLES / 2], it->size / device[SAMPLES / 2]);
+}
+
+static void compare_all(struct rig *rig, const struct subject *subjects, unsigned count, const struct set *set)
+{
+	printf(",\n  \"%s\": {\n", set->name);
+	for (unsigned i = 0; i < count; i++) {
+		compare(rig, &subjects[i], set);
+		printf("%s\n", i + 1 < count ? "," : "");
+	}
+	printf("  }");
 }
 
 static bool has_batches(struct rig *rig)
@@ -243,7 +281,16 @@ static bool has_batches(struct rig *rig)
 
 int main(void)
 {
+	static const struct subject subjects[] = {
+		{ "4 KiB", copy_by_descriptors, 4096 },
+		{ "64 KiB", copy_by_descriptors, 65536 },
+		{ "2 MiB", copy_by_descriptors, 2 * MIB },
+		{ "4 KiB in batches of 32", copy_by_batches, 4096 },
+		{ "64 KiB in batches of 32", copy_by_batches, 65536 },
+	};
+	static const struct set sets[] = { { "hot", MIB / 4 }, { "warm", 8 * MIB }, { "cold", HALF } };
 	struct rig rig = { 0 };
+	unsigned count = sizeof(subjects) / sizeof(subjects[0]);
 	cpu_set_t one;
 
 	CPU_ZERO(&one);
@@ -252,13 +299,12 @@ int main(void)
 	map_memory(&rig);
 	make_device(&rig);
 	make_vdev(&rig);
-	compare(&rig, "4 KiB", copy_by_descriptors, 4096, "{\n");
-	compare(&rig, "64 KiB", copy_by_descriptors, 65536, ",\n");
-	compare(&rig, "2 MiB", copy_by_descriptors, 2 * MIB, ",\n");
-	if (has_batches(&rig)) {
-		compare(&rig, "4 KiB in batches of 32", copy_by_batches, 4096, ",\n");
-		compare(&rig, "64 KiB in batches of 32", copy_by_batches, 65536, ",\n");
-	}
+	if (!has_batches(&rig))
+		count -= 2;
+	printf("{\n  \"cache_bytes\": [%ld, %ld, %ld]", sysconf(_SC_LEVEL1_DCACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE),
+	       sysconf(_SC_LEVEL3_CACHE_SIZE));
+	for (unsigned i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+		compare_all(&rig, subjects, count, &sets[i]);
 	printf("\n}\n");
 	destroy(&rig);
 	return 0;

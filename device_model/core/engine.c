@@ -71,6 +71,14 @@ void turn_leave(struct turn *turn)
 
 void turn_note(struct turn *turn, const struct request *request, uint8_t kind, uint8_t status)
 {
+	struct ledger_note *last = turn->num_notes > 0 ? &turn->notes[turn->num_notes - 1] : NULL;
+
+	if (last && last->cause == request->cause && last->kind == LEDGER_ACCEPTED) {
+		last->after_accepted = true;
+		last->kind = kind;
+		last->status = status;
+		return;
+	}
 	if (turn->num_notes == TURN_NOTES)
 		write_notes(turn);
 	turn->notes[turn->num_notes++] = (struct ledger_note){
@@ -118,6 +126,7 @@ static bool step_locked(struct idxd *idxd, struct engine *engine)
 	turn.inside = false;
 	turn.bytes = 0;
 	turn.num_notes = 0;
+	turn.known = NULL;
 	mode = turn.wq->cfg[WQCFG_MODE];
 	limits = turn.wq->cfg[WQCFG_LIMITS];
 	turn.terms = (struct wq_terms){

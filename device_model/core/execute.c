@@ -48,7 +48,7 @@ static uint32_t find_invalid_flags(const struct request *request, const struct o
 	if (request->terms->no_interrupts)
 		invalid |= request->flags & DESC_F_RCI;
 	invalid |= operation->required & ~request->flags;
-	return operation->wrong_flags ? invalid | operation->wrong_flags(request) : invalid;
+	return operation->wrong_flags ? invalid | operation->wrong_flags(request->flags) : invalid;
 }
 
 static bool reserved_fields_are_zero(const struct request *request, const struct operation *operation)
@@ -65,17 +65,22 @@ static bool size_ok(const struct request *request)
 	return request->size > 0 && (uint64_t)request->size <= 1ull << request->terms->max_xfer_log2;
 }
 
-static uint8_t check(const struct request *request, const struct operation *operation, struct outcome *outcome)
+/* What opcode and flags alone decide. */
+static uint8_t check_kind(const struct request *request, const struct operation *operation, struct outcome *outcome)
 {
 	uint32_t invalid_flags;
 
 	if (!operation)
 		return STATUS_OPCODE;
 	invalid_flags = find_invalid_flags(request, operation);
-	if (invalid_flags) {
-		set_field(outcome->tail, 0, 4, invalid_flags);
-		return STATUS_FLAGS;
-	}
+	if (!invalid_flags)
+		return STATUS_NONE;
+	set_field(outcome->tail, 0, 4, invalid_flags);
+	return STATUS_FLAGS;
+}
+
+static uint8_t check_fields(const struct request *request, const struct operation *operation)
+{
 	if (!reserved_fields_are_zero(request, operation))
 		return STATUS_RESERVED;
 	if (operation->has_size && !size_ok(request))
@@ -85,7 +90,10 @@ static uint8_t check(const struct request *request, const struct operation *oper
 
 uint8_t validate(const struct request *request, struct outcome *outcome)
 {
-	return check(request, find_operation(request), outcome);
+	const struct operation *operation = find_operation(request);
+	const uint8_t status = check_kind(request, operation, outcome);
+
+	return status != STATUS_NONE ? status : check_fields(request, operation);
 }
 
 /* ---- execution ---- */
@@ -129,18 +137,35 @@ bool admit_late(struct turn *turn, const struct request *request)
 	return !is_late(turn) || !(request->flags & DESC_F_RCI) || interrupt_allowed(turn, request);
 }
 
+/* Descriptors of one turn mostly are of one kind: what was found right once, on the same terms, is not checked again. */
+static uint8_t know_kind(struct turn *turn, const struct request *request, struct outcome *outcome)
+{
+	const struct operation *operation;
+	uint8_t status;
+
+	if (turn->known && turn->known->opcode == request->opcode && turn->known_flags == request->flags)
+		return STATUS_NONE;
+	operation = find_operation(request);
+	status = check_kind(request, operation, outcome);
+	if (status == STATUS_NONE) {
+		turn->known = operation;
+		turn->known_flags = request->flags;
+	}
+	return status;
+}
+
 static void operate(struct turn *turn, const struct request *request, struct outcome *outcome)
 {
-	const struct operation *operation = find_operation(request);
-
-	outcome->status = check(request, operation, outcome);
+	outcome->status = know_kind(turn, request, outcome);
+	if (outcome->status == STATUS_NONE)
+		outcome->status = check_fields(request, turn->known);
 	if (outcome->status != STATUS_NONE)
 		return;
 	outcome->status = STATUS_SUCCESS;
-	if (operation->has_size)
+	if (turn->known->has_size)
 		turn->bytes += request->size;
-	if (operation->run)
-		operation->run(turn_memory(turn), request, outcome);
+	if (turn->known->run)
+		turn->known->run(turn_memory(turn), request, outcome);
 }
 
 uint8_t execute(struct turn *turn, const struct request *request)

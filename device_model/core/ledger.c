@@ -55,24 +55,55 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Lock held. The next place in the ring, whose record has its number then. */
-static struct ledger_record *append(struct ledger *ledger, const struct ledger_record *record)
+static struct ledger_record *slot_of(const struct ledger *ledger, uint64_t seq)
 {
-	struct ledger_record *slot = &ledger->ring[ledger->written & (ledger->capacity - 1)];
-
-	*slot = *record;
-	slot->seq = ledger->written++;
-	return slot;
+	return &ledger->ring[seq & (ledger->capacity - 1)];
 }
 
 void ledger_write(struct ledger *ledger, const struct ledger_record *record)
 {
 	const uint64_t time = record->time_ns ? record->time_ns : now_ns();
+	struct ledger_record *slot;
 
 	pthread_mutex_lock(&ledger->lock);
-	append(ledger, record)->time_ns = time;
+	slot = slot_of(ledger, ledger->written);
+	*slot = *record;
+	slot->seq = ledger->written++;
+	slot->time_ns = time;
 	tallies_count(&ledger->tallies, record);
 	pthread_mutex_unlock(&ledger->lock);
+}
+
+static void fill(struct ledger_record *slot, uint64_t seq, const struct ledger_record *common, const struct ledger_note *note)
+{
+	*slot = *common;
+	slot->seq = seq;
+	slot->cause = note->cause;
+	slot->detail = note->detail;
+	slot->handle = note->handle;
+	slot->opcode = note->opcode;
+	slot->flags = note->flags;
+}
+
+/* Lock held. */
+static void append_notes(struct ledger *ledger, const struct ledger_record *common, const struct ledger_note *notes, size_t count)
+{
+	uint64_t seq = ledger->written;
+
+	for (const struct ledger_note *note = notes; note < notes + count; note++) {
+		struct ledger_record *slot;
+
+		if (note->after_accepted) {
+			slot = slot_of(ledger, seq);
+			fill(slot, seq++, common, note);
+			slot->kind = LEDGER_ACCEPTED;
+		}
+		slot = slot_of(ledger, seq);
+		fill(slot, seq++, common, note);
+		slot->kind = note->kind;
+		slot->status = note->status;
+	}
+	ledger->written = seq;
 }
 
 void ledger_write_notes(struct ledger *ledger, const struct ledger_record *common, const struct ledger_note *notes, size_t count)
@@ -81,17 +112,7 @@ void ledger_write_notes(struct ledger *ledger, const struct ledger_record *commo
 
 	record.time_ns = now_ns();
 	pthread_mutex_lock(&ledger->lock);
-	for (size_t i = 0; i < count; i++) {
-		struct ledger_record *slot = append(ledger, &record);
-
-		slot->cause = notes[i].cause;
-		slot->detail = notes[i].detail;
-		slot->handle = notes[i].handle;
-		slot->kind = notes[i].kind;
-		slot->status = notes[i].status;
-		slot->opcode = notes[i].opcode;
-		slot->flags = notes[i].flags;
-	}
+	append_notes(ledger, &record, notes, count);
 	tallies_count_notes(&ledger->tallies, record.requester, notes, count);
 	pthread_mutex_unlock(&ledger->lock);
 }

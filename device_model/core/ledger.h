@@ -8,6 +8,7 @@
 #ifndef VDSA_CORE_LEDGER_H
 #define VDSA_CORE_LEDGER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -90,9 +91,10 @@ struct ledger_note {
 	uint64_t cause, detail;
 	uint16_t handle;
 	uint8_t kind, status, opcode, flags;
+	bool after_accepted; /* two records: first that it was accepted */
 };
 
-/* A record for each note, in this order, of one moment; all else is as in *common, whose target is 0. Cheaper: the lock is
+/* Records for each note, in this order, of one moment; all else is as in *common, whose target is 0. Cheaper: the lock is
  * taken, the time read and the virtual device found once, and records are made where they stay. */
 void ledger_write_notes(struct ledger *ledger, const struct ledger_record *common, const struct ledger_note *notes, size_t count);
 

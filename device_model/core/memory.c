@@ -126,36 +126,38 @@ static enum dma_result write_apart(struct memory *memory, uint64_t iova, const v
 
 /* ---- the short way: what has been found already, in place and in one piece; nothing there can fail ---- */
 
-/* Where len bytes are, 0 < len <= MEMORY_LEASE; NULL: not this way. */
+/* Where len > 0 bytes from iova are; NULL: not in this range, or not in place. */
+static inline uint8_t *in_range(const struct dma_range *range, uint64_t iova, size_t len, unsigned right)
+{
+	const uint64_t at = iova - range->first, end = range->last - range->first; /* at: beyond the end, if it is below */
+
+	return (range->rights & right) && range->bytes && at <= end && len - 1 <= end - at ? range->bytes + at : NULL;
+}
+
 static inline uint8_t *at_hand(const struct memory *memory, uint64_t iova, size_t len, unsigned right)
 {
-	if (memory->lease == 0 && memory->open == 0)
-		return NULL;
-	for (unsigned i = 0; i < 2; i++) {
-		const struct dma_range *range = &memory->recent[i];
+	uint8_t *bytes = in_range(&memory->recent[0], iova, len, right);
 
-		if ((range->rights & right) && iova >= range->first && iova <= range->last && len - 1 <= range->last - iova)
-			return range->bytes ? range->bytes + (iova - range->first) : NULL;
-	}
-	return NULL;
+	return __builtin_expect(bytes != NULL, 1) ? bytes : in_range(&memory->recent[1], iova, len, right);
+}
+
+/* What is found is of this lease; it is only as good as used up while a view is open. */
+static inline bool may_go_on(const struct memory *memory, size_t len)
+{
+	return memory->lease > 0 && len <= MEMORY_LEASE;
 }
 
 bool memory_move(struct memory *memory, uint64_t to, uint64_t from, size_t len)
 {
-	const uint8_t *source;
-	uint8_t *target;
+	const uint8_t *source = at_hand(memory, from, len, DMA_MAY_READ);
+	uint8_t *target = at_hand(memory, to, len, DMA_MAY_WRITE);
 
-	if (len > MEMORY_LEASE)
+	if (!source || !target || !may_go_on(memory, len))
 		return false;
-	source = at_hand(memory, from, len, DMA_MAY_READ);
-	target = at_hand(memory, to, len, DMA_MAY_WRITE);
-	if (!source || !target)
-		return false;
-	memmove(target, source, len);
-	use_lease(memory, len);
-	use_lease(memory, len);
+	use_lease(memory, 2 * len);
 	memory->space.bytes_read += len;
 	memory->space.bytes_written += len;
+	memmove(target, source, len);
 	return true;
 }
 
@@ -230,14 +232,16 @@ static void store_words_backward(uint8_t *to, const uint8_t *from, size_t len)
 	}
 }
 
-static bool store_at_hand(struct memory *memory, uint64_t iova, const uint8_t *from, size_t len)
+/* In the short way. */
+static inline bool store_at_hand(struct memory *memory, uint64_t iova, const uint8_t *from, size_t len)
 {
 	uint8_t *to = at_hand(memory, iova, len, DMA_MAY_WRITE);
 
-	if (!to || (uintptr_t)to % WORD != 0)
+	if (!to || (uintptr_t)to % WORD != 0 || !may_go_on(memory, len))
 		return false;
 	store_words_backward(to, from, len);
 	use_lease(memory, len);
+	memory->space.bytes_written += len;
 	return true;
 }
 
@@ -249,10 +253,6 @@ static enum dma_result write_ordered(struct memory *memory, uint64_t iova, const
 	size_t rest = 0;
 
 	*done = 0;
-	if (store_at_hand(memory, iova, from, len)) {
-		*done = len;
-		return DMA_OK;
-	}
 	if (!find(memory, iova, len, DMA_MAY_WRITE, &piece))
 		return DMA_FAULT;
 	if (piece.length < WORD)
@@ -277,12 +277,18 @@ static enum dma_result write_ordered(struct memory *memory, uint64_t iova, const
 	return result;
 }
 
-enum dma_result memory_write(struct memory *memory, uint64_t iova, const void *buf, size_t len, size_t *done)
+static bool is_ordered(uint64_t iova, size_t len)
+{
+	return len > 0 && len <= ORDERED_WRITE && len % WORD == 0 && iova % WORD == 0;
+}
+
+static __attribute__((noinline)) enum dma_result write_the_long_way(struct memory *memory, uint64_t iova, const void *buf, size_t len,
+								    size_t *done)
 {
 	enum dma_result result;
 	size_t moved;
 
-	if (len > 0 && len <= ORDERED_WRITE && len % WORD == 0 && iova % WORD == 0)
+	if (is_ordered(iova, len))
 		result = write_ordered(memory, iova, buf, len, &moved);
 	else
 		result = write_in_turn(memory, iova, buf, len, &moved);
@@ -300,6 +306,15 @@ bool memory_can_write(struct memory *memory, uint64_t iova, size_t len)
 		if (is_beyond(iova, seen) || !find(memory, iova + seen, len - seen, DMA_MAY_WRITE, &piece))
 			return false;
 	return true;
+}
+
+enum dma_result memory_write(struct memory *memory, uint64_t iova, const void *buf, size_t len, size_t *done)
+{
+	if (!is_ordered(iova, len) || !store_at_hand(memory, iova, buf, len))
+		return write_the_long_way(memory, iova, buf, len, done);
+	if (done)
+		*done = len;
+	return DMA_OK;
 }
 
 /* ---- views ---- */

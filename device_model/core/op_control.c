@@ -23,9 +23,9 @@ const struct operation operation_batch = {
 };
 
 /* It would end unseen. */
-static uint32_t drain_wrong_flags(const struct request *request)
+static uint32_t drain_wrong_flags(uint32_t flags)
 {
-	return request->flags & (DESC_F_RCR | DESC_F_RCI) ? 0 : DESC_F_RCR | DESC_F_RCI;
+	return flags & (DESC_F_RCR | DESC_F_RCI) ? 0 : DESC_F_RCR | DESC_F_RCI;
 }
 
 /* Readback addresses need a capability that this device does not have (GENCAP[9]). */

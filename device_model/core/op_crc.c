@@ -70,9 +70,9 @@ static uint32_t crc_update(uint32_t remainder, const uint8_t *bytes, size_t leng
 /* ---- what is refused ---- */
 
 /* TC selector 3 is about the seed's address (8.1.3). */
-static uint32_t crc_wrong_flags(const struct request *request)
+static uint32_t crc_wrong_flags(uint32_t flags)
 {
-	return request->flags & CRC_F_READ_SEED ? 0 : request->flags & DESC_F_TC_3;
+	return flags & CRC_F_READ_SEED ? 0 : flags & DESC_F_TC_3;
 }
 
 static bool copy_crc_reserved_ok(const struct request *request)

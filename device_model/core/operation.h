@@ -14,8 +14,8 @@ struct operation {
 	uint32_t flags;          /* DESC_F_* and operation-specific flags that it takes besides those that all take */
 	uint32_t required;       /* those that must be 1 (table 5-5) */
 	bool has_size;           /* a transfer size: not 0, at most the work queue's limit (else STATUS_XFER_SIZE) */
-	/* More flags that are wrong in this descriptor: set where they may not be, or missing. NULL: none. */
-	uint32_t (*wrong_flags)(const struct request *request);
+	/* More of `flags` that are wrong, because of others: set where they may not be, or missing. NULL: none. */
+	uint32_t (*wrong_flags)(uint32_t flags);
 	/* Its reserved fields among bytes 16 to 63 are 0. */
 	bool (*reserved_ok)(const struct request *request);
 	/* What else can be refused before anything is done, in the order of table 5-5. STATUS_NONE: nothing. NULL: nothing. */

@@ -69,14 +69,25 @@ void tallies_count(struct tallies *tallies, const struct ledger_record *record)
 	}
 }
 
+/* Most of them end well: those are counted on the way. */
 static void count_notes(struct tally *tally, const struct ledger_note *notes, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		uint64_t *number = field(tally, notes[i].kind, notes[i].status);
+	uint64_t accepted = 0, succeeded = 0;
 
+	for (size_t i = 0; i < count; i++) {
+		uint64_t *number;
+
+		accepted += notes[i].after_accepted;
+		if (notes[i].kind == LEDGER_COMPLETED && notes[i].status == STATUS_SUCCESS) {
+			succeeded++;
+			continue;
+		}
+		number = field(tally, notes[i].kind, notes[i].status);
 		if (number)
 			++*number;
 	}
+	tally->accepted += accepted;
+	tally->succeeded += succeeded;
 }
 
 void tallies_count_notes(struct tallies *tallies, uint32_t requester, const struct ledger_note *notes, size_t count)

@@ -8,8 +8,10 @@
 #include "idxd_internal.h"
 #include "memory.h"
 
+struct operation;
+
 /* A turn ends with the member that reaches one of these, so that a batch holds up the other queues for no longer. */
-enum { TURN_MEMBERS = BATCH_PART, TURN_BYTES = 1 << 18, TURN_NOTES = 2 * TURN_MEMBERS };
+enum { TURN_MEMBERS = BATCH_PART, TURN_BYTES = 1 << 18, TURN_NOTES = TURN_MEMBERS + 1 };
 
 struct turn {
 	struct idxd *idxd;
@@ -20,6 +22,9 @@ struct turn {
 	struct memory memory;
 	bool inside; /* between memory_enter and memory_leave */
 	uint64_t bytes;
+	/* Opcode and flags that were found right last, all with the same `terms`, and all in a batch or none. NULL: none yet. */
+	const struct operation *known;
+	uint32_t known_flags;
 	/* For the ledger; of descriptors that nobody can have seen a consequence of yet: written together. */
 	unsigned num_notes;
 	struct ledger_note notes[TURN_NOTES];
