@@ -196,6 +196,7 @@ class DirectDevice(Device):
         self.model: Chip = Chip(self._layout(), self.iommu_model)
         self._watched: tuple[Any, Any, int] | None = None
         self._occupancy: tuple[Any, Any, int] | None = None
+        self._ims: tuple[Any, Any, int] | None = None
 
     def _layout(self) -> Layout:
         """As software finds it: from the capability registers."""
@@ -262,14 +263,20 @@ class DirectDevice(Device):
         offsets = [*range(0, 0x100, 8), *range(layout.group_table, layout.group_table + 48, 8)]
         offsets += range(layout.queue_table, layout.queue_table + 32 * layout.num_wqs, 8)
         offsets += (layout.ims_table + 16 * entry + at for entry in entries for at in (0, 8))
-        buffers = self._ffi.new("uint32_t[]", offsets), self._ffi.new("uint64_t[]", len(offsets))
-        self._watched = (*buffers, len(offsets))
-        occupancy = [layout.queue_table + 32 * wq + 24 for wq in range(layout.num_wqs)]
-        self._occupancy = self._ffi.new("uint32_t[]", occupancy), self._ffi.new("uint64_t[]", len(occupancy)), len(occupancy)
+        self._watched = self._buffers(offsets)
+        self._occupancy = self._buffers([layout.queue_table + 32 * wq + 24 for wq in range(layout.num_wqs)])
+        self._ims = self._buffers([*range(layout.ims_table, layout.ims_table + 16 * layout.num_ims, 8)])
         return offsets
+
+    def _buffers(self, offsets: list[int]) -> tuple[Any, Any, int]:
+        return self._ffi.new("uint32_t[]", offsets), self._ffi.new("uint64_t[]", len(offsets)), len(offsets)
 
     def words(self) -> list[int]:
         return self._read_many(self._watched)
+
+    def ims_words(self) -> list[int]:
+        """Of all entries."""
+        return self._read_many(self._ims)
 
     def queued(self) -> list[int]:
         """Descriptors in each work queue (WQCFG)."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from device_model.device import DeviceConfig
 from device_model.tests.direct_rig import RAM, DirectDevice, DirectVdev
+from device_model.tests.model.ims import Entry
 from device_model.tests.model.memory import Memory
 from device_model.tests.model.status import CommandStatus, IntCause, SwError
 from host_ctl.irq_domain import ArrayDomain
@@ -214,7 +215,7 @@ class Lockstep:
 
     def check_wiped(self) -> None:
         """With all mdevs gone every entry of the whole IMS is as after a reset, and nothing leads anywhere."""
-        assert self.parts.domain.dirty_entries() == []
+        assert self.device.ims_words() == [*Entry().words()] * self.device.model.layout.num_ims
         assert self.device.iommu_entries() == (0, 0)
         assert all(not entry.requested for entry in self.device.model.ims.entries)
 
