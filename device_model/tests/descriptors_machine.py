@@ -18,8 +18,11 @@ from device_model.tests.model_inputs import (
     RCR,
     RECORDS,
     SOURCE,
+    around,
     counts,
     descriptor,
+    failing,
+    fences,
     fire_flags,
     flag,
     forged,
@@ -96,6 +99,20 @@ class Descriptors(Lives):
         size = len(kinds) if count is None else count
         guest.vdev.store(0x1000, descriptor(1, flags, record, named, source=place, size=size))
         self._submitted(guest, run)
+
+    @rule(index=which_guest, kind=failing, fence=fences, before=around, between=around, after=around)
+    def fenced(
+        self, index: int, kind: str, fence: str, before: list[str], between: list[str], after: list[str]
+    ) -> None:
+        """Perhaps a failure, and then a fence: with nothing else wrong."""
+        guest = self._guest(index)
+        if guest:
+            kinds = [*before, kind, *between, fence, *after]
+            guest.vdev.put(RECORDS, bytes(32 * (len(kinds) + 1)))
+            guest.vdev.put(LIST, b"".join(self._member(guest, name, number) for number, name in enumerate(kinds)))
+            record = RECORDS + 32 * len(kinds)
+            guest.vdev.store(0x1000, descriptor(1, CRAV | RCR, record, 0, source=LIST, size=len(kinds)))
+            self._submitted(guest, True)
 
     def _member(self, guest: Guest, kind: str, number: int) -> bytes:
         own, record = self._handle(guest, "own"), RECORDS + 32 * number

@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import os
 import tempfile
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -194,6 +195,8 @@ class DirectDevice(Device):
         self.iommu_model = Iommu()
         self.model: Chip = Chip(self._layout(), self.iommu_model)
         self._watched: tuple[Any, Any, int] | None = None
+        self._occupancy: tuple[Any, Any, int] | None = None
+        self._ims: tuple[Any, Any, int] | None = None
 
     def _layout(self) -> Layout:
         """As software finds it: from the capability registers."""
@@ -254,18 +257,33 @@ class DirectDevice(Device):
 
     # ---- what can be seen ----
 
-    def watch(self, entries: int) -> list[int]:
-        """words() will read registers, groups, queues and this many IMS entries, at these offsets."""
+    def watch(self, entries: Iterable[int]) -> list[int]:
+        """words() will read registers, groups, queues and these IMS entries, at these offsets."""
         layout = self.model.layout
         offsets = [*range(0, 0x100, 8), *range(layout.group_table, layout.group_table + 48, 8)]
         offsets += range(layout.queue_table, layout.queue_table + 32 * layout.num_wqs, 8)
-        offsets += range(layout.ims_table, layout.ims_table + 16 * entries, 8)
-        buffers = self._ffi.new("uint32_t[]", offsets), self._ffi.new("uint64_t[]", len(offsets))
-        self._watched = (*buffers, len(offsets))
+        offsets += (layout.ims_table + 16 * entry + at for entry in entries for at in (0, 8))
+        self._watched = self._buffers(offsets)
+        self._occupancy = self._buffers([layout.queue_table + 32 * wq + 24 for wq in range(layout.num_wqs)])
+        self._ims = self._buffers([*range(layout.ims_table, layout.ims_table + 16 * layout.num_ims, 8)])
         return offsets
 
+    def _buffers(self, offsets: list[int]) -> tuple[Any, Any, int]:
+        return self._ffi.new("uint32_t[]", offsets), self._ffi.new("uint64_t[]", len(offsets)), len(offsets)
+
     def words(self) -> list[int]:
-        assert self._watched is not None
-        offsets, words, count = self._watched
+        return self._read_many(self._watched)
+
+    def ims_words(self) -> list[int]:
+        """Of all entries."""
+        return self._read_many(self._ims)
+
+    def queued(self) -> list[int]:
+        """Descriptors in each work queue (WQCFG)."""
+        return [word & 0xFFFF for word in self._read_many(self._occupancy)]
+
+    def _read_many(self, where: tuple[Any, Any, int] | None) -> list[int]:
+        assert where is not None, "watch() first"
+        offsets, words, count = where
         self._lib.direct_read_idxd(self._idxd, offsets, count, words)
         return list(self._ffi.unpack(words, count))

@@ -10,9 +10,9 @@ from hypothesis.stateful import precondition, rule
 
 from device_model.tests.guests_machine import Guests
 from device_model.tests.lockstep import WQS
-from device_model.tests.model_inputs import dwords, flag, which_guest, which_vector
+from device_model.tests.model_inputs import FULL, RECORDS, descriptor, dwords, flag, which_guest, which_vector
 
-which_entry = st.integers(0, 15)
+which_entry = st.sampled_from([*range(16), 128, 255, 255])
 which_queue = st.integers(0, WQS - 1)
 controls = st.sampled_from([0, 1, 4, 5, 8, 9, 0xC, 0xD, 0xFFFFFFFF])
 host_operands = st.sampled_from(
@@ -155,13 +155,25 @@ class Hosts(Guests):
         """The device anew, and every mdev's part of it, as the host makes it."""
         self._again()
 
-    @rule(sure=st.sampled_from([False, False, False, True]))
-    def reset_device(self, sure: bool) -> None:
-        if sure:
-            self.lockstep.end_host_command()
-            self.lockstep.device.write(0xA0, 5 << 20)
-            self.lockstep.check()
-            self._again()
+    @rule(sure=st.sampled_from([False, False, False, True]), index=which_guest, vector=which_vector, asked=flag)
+    def reset_device(self, sure: bool, index: int, vector: int, asked: bool) -> None:
+        """And a handle of before: it is good no more, unless it is asked for again."""
+        if not sure:
+            return
+        guest = self._guest(index)
+        if guest:
+            self.lockstep.start(guest)
+        self.lockstep.end_host_command()
+        self.lockstep.device.write(0xA0, 5 << 20)
+        self.lockstep.check()
+        self._again()
+        if guest:
+            number = vector % len(guest.mdev.handles)
+            guest.vdev.write(0xA0, 6 << 20)
+            if asked:
+                guest.vdev.write(0xA0, 13 << 20 | number + 1)
+            guest.vdev.store(0x1000, descriptor(0, FULL, RECORDS, guest.mdev.handles[number]))
+            self._submitted(guest, True)
 
     def _again(self) -> None:
         self.lockstep.configure()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from device_model.device import DeviceConfig
 from device_model.tests.direct_rig import RAM, DirectDevice, DirectVdev
+from device_model.tests.model.ims import Entry
 from device_model.tests.model.memory import Memory
 from device_model.tests.model.status import CommandStatus, IntCause, SwError
 from host_ctl.irq_domain import ArrayDomain
@@ -18,7 +19,9 @@ from host_ctl.pasid import PasidAllocator
 from host_ctl.physical import PhysicalDevice
 from host_ctl.remapping import RemappingTable
 
-WQS, WQ_SIZE, WATCHED_ENTRIES = 5, 3, 16
+WQS, WQ_SIZE = 5, 3
+WATCHED_ENTRIES = (*range(16), 128, 255)
+"""Of the IMS: those that mdevs get, and others that a host may write."""
 _GENCFG, _GENCTRL, _GENSTS, _INTCAUSE, _CMD, _CMDSTATUS, _SWERROR = 16, 17, 18, 19, 20, 21, 24
 _FIXED = 0x100 // 8
 
@@ -153,7 +156,7 @@ class Lockstep:
         """One descriptor, if there is one. The guest of its queue."""
         before = [len(queue.work) for queue in self.device.model.queues]
         worked = self.device.step()
-        now = [self.device.read(self._queue_word(i), 4) & 0xFFFF for i in range(WQS)]
+        now = self.device.queued()
         taken = [index for index in range(WQS) if now[index] != before[index]]
         assert worked == any(before), f"the engine says {worked}, queued are {before}"
         if not worked:
@@ -162,9 +165,6 @@ class Lockstep:
         guest = next((g for g in self.guests if g.mdev.wq == taken[0]), None)
         self.device.model.step(taken[0], _Seen(self, taken[0]))
         return guest
-
-    def _queue_word(self, index: int) -> int:
-        return self.device.model.layout.queue_table + 32 * index + 24
 
     def end_host_command(self) -> None:
         """The host waits for its command; without a thread that runs the engine, by running it."""
@@ -187,8 +187,8 @@ class Lockstep:
         expected += (model.group.get(8 * i, 0) | model.group.get(8 * i + 4, 0) << 32 for i in range(6))
         for queue in model.queues:
             expected += queue.words()
-        for entry in model.ims.entries[:WATCHED_ENTRIES]:
-            expected += entry.words()
+        for index in WATCHED_ENTRIES:
+            expected += model.ims.entries[index].words()
         if seen != expected:
             _tell("the physical device", self._offsets, seen, expected)
 
@@ -215,7 +215,7 @@ class Lockstep:
 
     def check_wiped(self) -> None:
         """With all mdevs gone every entry of the whole IMS is as after a reset, and nothing leads anywhere."""
-        assert self.parts.domain.dirty_entries() == []
+        assert self.device.ims_words() == [*Entry().words()] * self.device.model.layout.num_ims
         assert self.device.iommu_entries() == (0, 0)
         assert all(not entry.requested for entry in self.device.model.ims.entries)
 

@@ -40,6 +40,12 @@ sizes = st.sampled_from(
 )
 MEMBERS = ("fire", "fire", "move", "other", "stale", "outside", "fence", "fence and fire", "silent", "silent failure")
 MORE_MEMBERS = ("opcode", "flags", "batch", "drain", "misaligned record", "record outside")
+FAILING = ("outside", "silent failure", "misaligned record", "record outside", "opcode", "flags", "batch", "drain")
+FENCES = ("fence", "fence and fire")
+failing, fences = st.sampled_from((*FAILING, "fire", "silent")), st.sampled_from(FENCES)
+"""Most of them fail."""
+around = st.lists(st.sampled_from(("fire", "move", "silent")), max_size=2)
+"""Members that do not fail, before, between or after those that matter."""
 members = st.lists(st.sampled_from((*MEMBERS, *MORE_MEMBERS)), min_size=2, max_size=5)
 counts = st.sampled_from([None, None, None, None, 0, 1, 2, 3, 32, 33, 0xFFFFFFFF])
 lists = st.sampled_from([LIST, LIST, LIST, LIST, LIST + 32, END - 64, END - 128, END, 2**64 - 64, RECORDS])
