@@ -103,12 +103,18 @@ static bool is_late(const struct turn *turn)
 	return FAULT(turn->idxd->planted, FAULT_CHECK_AFTER_EXECUTION);
 }
 
+static inline bool is_misaligned(const struct request *request)
+{
+	const uint64_t below_align = request->terms->iaa ? IAA_CR_ALIGN - 1 : CR_ALIGN - 1;
+
+	return (request->flags & DESC_F_CRAV) && (request->cr_address & below_align) != 0;
+}
+
 bool admit(struct turn *turn, const struct request *request, uint8_t *status)
 {
 	static const struct outcome refused = { .status = STATUS_HANDLE };
-	const uint64_t below_align = request->terms->iaa ? IAA_CR_ALIGN - 1 : CR_ALIGN - 1;
 
-	if ((request->flags & DESC_F_CRAV) && (request->cr_address & below_align) != 0) {
+	if (is_misaligned(request)) {
 		discard(turn, request);
 		*status = STATUS_CR_ALIGN;
 		return false;
@@ -160,8 +166,8 @@ uint8_t execute(struct turn *turn, const struct request *request)
 	struct outcome outcome = { .status = STATUS_NONE };
 	uint8_t status;
 
-	if (!admit(turn, request, &status))
-		return status;
+	if (((request->flags & DESC_F_RCI) || is_misaligned(request)) && !admit(turn, request, &status))
+		return status; /* all others are admitted */
 	operate(turn, request, &outcome);
 	if (!admit_late(turn, request))
 		outcome = (struct outcome){ .status = STATUS_HANDLE };
