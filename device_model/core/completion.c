@@ -44,16 +44,20 @@ static bool is_quiet(uint8_t status)
 	return status == STATUS_SUCCESS || status == STATUS_FALSE_PREDICATE || status == STATUS_BATCH_FAILURES;
 }
 
-/* One write, whose first bytes are seen last: a reader that sees a status sees the rest (8.2). */
-static bool write_record(struct turn *turn, const struct request *request, const struct outcome *outcome)
+static __attribute__((noinline)) bool write_iaa_record(struct turn *turn, const struct request *request, const struct outcome *outcome)
 {
-	struct memory *memory = turn_memory(turn);
 	uint8_t record[IAA_CR_SIZE] = { 0 };
 
-	if (!request->terms->iaa)
-		return memory_write(memory, request->cr_address, outcome, sizeof(*outcome), NULL) == DMA_OK;
 	memcpy(record, outcome, sizeof(*outcome));
-	return memory_write(memory, request->cr_address, record, sizeof(record), NULL) == DMA_OK;
+	return memory_write(turn_memory(turn), request->cr_address, record, sizeof(record), NULL) == DMA_OK;
+}
+
+/* One write, whose first bytes are seen last: a reader that sees a status sees the rest (8.2). */
+static inline bool write_record(struct turn *turn, const struct request *request, const struct outcome *outcome)
+{
+	if (request->terms->iaa)
+		return write_iaa_record(turn, request, outcome);
+	return memory_write(turn_memory(turn), request->cr_address, outcome, sizeof(*outcome), NULL) == DMA_OK;
 }
 
 /* The status that it came to: the outcome's, or that the record could not be written and the descriptor was discarded. */

@@ -47,17 +47,16 @@ void engines_destroy(struct idxd *idxd)
 
 /* ---- a turn ---- */
 
-static void write_notes(struct turn *turn)
+static __attribute__((noinline)) void write_notes(struct turn *turn)
 {
-	const struct ledger_record common = {
+	const struct ledger_source source = {
 		.requester = turn->wq->current.requester,
 		.pasid = turn->terms.pasid,
-		.entry = UINT32_MAX,
 		.wq = (uint16_t)turn->index,
 	};
 
 	if (turn->num_notes > 0)
-		ledger_write_notes(turn->idxd->ledger, &common, turn->notes, turn->num_notes);
+		ledger_write_notes(turn->idxd->ledger, &source, turn->notes, turn->num_notes);
 	turn->num_notes = 0;
 }
 
@@ -79,9 +78,7 @@ void turn_note(struct turn *turn, const struct request *request, uint8_t kind, u
 		last->status = status;
 		return;
 	}
-	if (turn->num_notes == TURN_NOTES)
-		write_notes(turn);
-	turn->notes[turn->num_notes++] = (struct ledger_note){
+	turn->notes[turn->num_notes] = (struct ledger_note){
 		.cause = request->cause,
 		.detail = request->cr_address,
 		.handle = request->handle,
@@ -90,6 +87,8 @@ void turn_note(struct turn *turn, const struct request *request, uint8_t kind, u
 		.opcode = request->opcode,
 		.flags = request_ledger_flags(request),
 	};
+	if (++turn->num_notes == TURN_NOTES)
+		write_notes(turn);
 }
 
 /* True: what the queue had begun has ended. */

@@ -47,8 +47,7 @@ static uint32_t find_invalid_flags(const struct request *request, const struct o
 		invalid |= request->flags & (DESC_F_RCR | DESC_F_CR_TC);
 	if (request->terms->no_interrupts)
 		invalid |= request->flags & DESC_F_RCI;
-	invalid |= operation->required & ~request->flags;
-	return operation->wrong_flags ? invalid | operation->wrong_flags(request->flags) : invalid;
+	return invalid | operation_wrong_flags(operation, request->flags);
 }
 
 static bool reserved_fields_are_zero(const struct request *request, const struct operation *operation)

@@ -86,7 +86,13 @@ void ledger_destroy(struct ledger *ledger);
 /* Appends a copy of *record with seq filled in, and time_ns if it is 0. Thread-safe; never blocks on a reader. */
 void ledger_write(struct ledger *ledger, const struct ledger_record *record);
 
-/* What is different in records that are written together. */
+/* What records that are written together have in common. */
+struct ledger_source {
+	uint32_t requester, pasid;
+	uint16_t wq;
+};
+
+/* What is different in them. */
 struct ledger_note {
 	uint64_t cause, detail;
 	uint16_t handle;
@@ -94,9 +100,9 @@ struct ledger_note {
 	bool after_accepted; /* two records: first that it was accepted */
 };
 
-/* Records for each note, in this order, of one moment; all else is as in *common, whose target is 0. Cheaper: the lock is
- * taken, the time read and the virtual device found once, and records are made where they stay. */
-void ledger_write_notes(struct ledger *ledger, const struct ledger_record *common, const struct ledger_note *notes, size_t count);
+/* Records for each note, in this order, of one moment; without entry, target and reason. Cheaper: the lock is taken, the time
+ * read and the virtual device found once, and records are made where they stay. */
+void ledger_write_notes(struct ledger *ledger, const struct ledger_source *source, const struct ledger_note *notes, size_t count);
 
 /* Takes up to max records in order. *lost is increased by the number overwritten before they could be read. */
 size_t ledger_read(struct ledger *ledger, struct ledger_record *records, size_t max, uint64_t *lost);

@@ -74,19 +74,23 @@ static void move_backward(struct memory *memory, const struct request *request, 
 	}
 }
 
-static void move_run(struct memory *memory, const struct request *request, struct outcome *outcome)
+static __attribute__((noinline)) void move_by_views(struct memory *memory, const struct request *request, struct outcome *outcome)
 {
 	const bool backward = request->dst > request->src && request->dst - request->src < request->size;
 
-	outcome->status = STATUS_SUCCESS;
-	if (memory_move(memory, request->dst, request->src, request->size))
-		return;
 	if (!operation_reads(outcome, request->src, request->size) || !operation_writes(outcome, request->dst, request->size))
 		return;
 	if (backward)
 		move_backward(memory, request, outcome);
 	else
 		move_forward(memory, request, outcome);
+}
+
+static void move_run(struct memory *memory, const struct request *request, struct outcome *outcome)
+{
+	outcome->status = STATUS_SUCCESS;
+	if (!memory_move(memory, request->dst, request->src, request->size))
+		move_by_views(memory, request, outcome);
 }
 
 const struct operation operation_memmove = {

@@ -24,6 +24,14 @@ struct operation {
 	void (*run)(struct memory *memory, const struct request *request, struct outcome *outcome);
 };
 
+/* What it asks of flags, not kept: set where they may not be, or missing. */
+static inline uint32_t operation_wrong_flags(const struct operation *operation, uint32_t flags)
+{
+	const uint32_t missing = operation->required & ~flags;
+
+	return operation->wrong_flags ? missing | operation->wrong_flags(flags) : missing;
+}
+
 /* NULL: no such operation here. */
 const struct operation *operation_find(uint8_t opcode);
 /* Bit n of word n / 64: operation n is here. */

@@ -147,6 +147,7 @@ void piecewise_run(const uint8_t desc[64], const struct region *regions, uint32_
 	struct piecewise p = {
 		.regions = regions, .count = count, .random = random, .longest = longest, .in_place = in_place
 	};
+	const struct wq_terms terms = { .max_xfer_log2 = max_xfer_log2 };
 	const struct request request = {
 		.raw = desc,
 		.flags = (uint32_t)field(desc, 4, 3),
@@ -154,11 +155,11 @@ void piecewise_run(const uint8_t desc[64], const struct region *regions, uint32_
 		.size = (uint32_t)field(desc, 32, 4),
 		.src = field(desc, 16, 8),
 		.dst = field(desc, 24, 8),
-		.terms = { .max_xfer_log2 = max_xfer_log2 },
+		.terms = &terms,
 	};
 	struct outcome outcome = { .status = STATUS_NONE };
 
-	CHECK(operation && operation->reserved_ok(&request) && operation_wrong_flags(operation, &request) == 0);
+	CHECK(operation && operation->reserved_ok(&request) && operation_wrong_flags(operation, request.flags) == 0);
 	if (operation->check)
 		outcome.status = operation->check(&request);
 	if (outcome.status == STATUS_NONE) {
