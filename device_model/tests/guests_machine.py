@@ -8,6 +8,8 @@ from hypothesis.stateful import rule
 from device_model.tests.descriptors_machine import Descriptors
 from device_model.tests.lockstep import Guest
 from device_model.tests.model_inputs import (
+    CRAV,
+    END,
     FULL,
     RECORDS,
     codes,
@@ -76,6 +78,18 @@ class Guests(Descriptors):
             whole = (value | upper << 32) & (1 << 8 * size) - 1
             guest.vdev.write(offset // size * size, whole, size)
             self.lockstep.check(guest)
+
+    @rule(index=which_guest, clear=st.sampled_from([1, 1, 2, 3, 0]))
+    def errors(self, index: int, clear: int) -> None:
+        """Two, and one more when software has cleared this of SWERROR."""
+        guest = self._guest(index)
+        if guest:
+            for _ in range(2):
+                guest.vdev.store(0x1000, descriptor(0, CRAV, RECORDS + 8, 0))
+            self._submitted(guest, True)
+            guest.vdev.write(0xC0, clear)
+            guest.vdev.store(0x1000, descriptor(0, CRAV, END, 0))
+            self._submitted(guest, True)
 
     # ---- interrupts ----
 

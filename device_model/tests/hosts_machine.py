@@ -85,6 +85,17 @@ class Hosts(Guests):
         self.lockstep.device.write(0xA0, code << 20 | operand | interrupt << 31)
         self.lockstep.check()
 
+    @rule(index=which_guest, code=st.sampled_from([7, 8, 9]))
+    def command_while_the_host_drains(self, index: int, code: int) -> None:
+        guest = self._guest(index)
+        if guest:
+            self.lockstep.start(guest)
+            self.lockstep.end_host_command()
+            guest.vdev.store(0x1000, descriptor(0, FULL, RECORDS, guest.mdev.handles[0]))
+            self.lockstep.device.write(0xA0, 7 << 20 | 1 << guest.mdev.wq)
+            guest.vdev.write(0xA0, code << 20 | 1)
+            self.lockstep.check()
+
     @rule(
         queue=which_queue,
         owner=which_guest,
