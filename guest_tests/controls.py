@@ -72,11 +72,13 @@ async def run_control(
         rig = Rig(host, fresh, folder, vectors=VECTORS, seed=seed, mdev_type=mdev_type)
         if fault is not None:
             rig.patience_s = PATIENCE_S
-        findings = await _look(rig, fault, scenarios)
-        await _unplug_all(rig)
+        try:
+            findings = await _look(rig, fault, scenarios)
+        finally:  # whatever went wrong: the next control needs the guests' slots
+            await _unplug_all(rig)
+            for old, new in zip(members, fresh, strict=False):
+                old.plugged = new.plugged - 1000
         findings |= _compare(clean, host.audit().counts())
-        for old, new in zip(members, fresh, strict=False):
-            old.plugged = new.plugged - 1000
     finally:
         await asyncio.to_thread(host.close)
         shutil.rmtree(folder)

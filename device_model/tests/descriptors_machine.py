@@ -29,6 +29,7 @@ from device_model.tests.model_inputs import (
     handles,
     lists,
     members,
+    named_members,
     places,
     portals,
     records,
@@ -99,6 +100,16 @@ class Descriptors(Lives):
         size = len(kinds) if count is None else count
         guest.vdev.store(0x1000, descriptor(1, flags, record, named, source=place, size=size))
         self._submitted(guest, run)
+
+    @rule(index=which_guest, kinds=named_members, run=flag)
+    def batch_well(self, index: int, kinds: list[str], run: bool) -> None:
+        """Nothing wrong with it, but perhaps the handles of its members."""
+        guest = self._guest(index)
+        if guest:
+            guest.vdev.put(LIST, b"".join(self._member(guest, kind, number) for number, kind in enumerate(kinds)))
+            record = RECORDS + 32 * len(kinds)
+            guest.vdev.store(0x1000, descriptor(1, CRAV | RCR, record, 0, source=LIST, size=len(kinds)))
+            self._submitted(guest, run)
 
     @rule(index=which_guest, kind=failing, fence=fences, before=around, between=around, after=around)
     def fenced(

@@ -47,6 +47,7 @@ failing, fences = st.sampled_from((*FAILING, "fire", "silent")), st.sampled_from
 around = st.lists(st.sampled_from(("fire", "move", "silent")), max_size=2)
 """Members that do not fail, before, between or after those that matter."""
 members = st.lists(st.sampled_from((*MEMBERS, *MORE_MEMBERS)), min_size=2, max_size=5)
+named_members = st.lists(st.sampled_from(("fire", "other", "stale")), min_size=2, max_size=3)
 counts = st.sampled_from([None, None, None, None, 0, 1, 2, 3, 32, 33, 0xFFFFFFFF])
 lists = st.sampled_from([LIST, LIST, LIST, LIST, LIST + 32, END - 64, END - 128, END, 2**64 - 64, RECORDS])
 portals = st.sampled_from([0x1000, 0x0000, 0x1FC0, 0x0040, 0x2000, 0x3000])
