@@ -193,6 +193,10 @@ class Rig:
                 return True
         return False
 
+    async def shows_pending(self, member: Member, vector: int) -> bool:
+        """Whether the guest's PBA shows what the host holds back at a vector. By eventfd it is QEMU's, which knows nothing: True."""
+        return self._eventfd or await member.link.pending(SLOT, vector)
+
     async def fire_until_stopped(self, member: Member) -> int:
         """Fires at one of the guest's own vectors, each acknowledged, until stop_firing(); returns how often.
 
