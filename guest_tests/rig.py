@@ -194,7 +194,7 @@ class Rig:
         return False
 
     async def shows_pending(self, member: Member, vector: int) -> bool:
-        """Whether the guest's PBA shows what the host holds back at a vector. By eventfd it is QEMU's, which knows nothing: True."""
+        """Whether the guest sees in its PBA what the host holds back. By eventfd the PBA is QEMU's, which knows nothing: True."""
         return self._eventfd or await member.link.pending(SLOT, vector)
 
     async def fire_until_stopped(self, member: Member) -> int:

@@ -34,7 +34,9 @@ SUITE_LIMIT_S = 180.0
 GRACE_S = 6.0
 """How long a run goes on after its first scenario has failed: the defect is noticed, what else it breaks may be worse."""
 TESTS_LIMIT_S = 240.0
-_CONTROLS = 5
+_VECTORS = {"dsa-pf-v1": 4}
+"""Of types that are devices of their own: as many as they have. No faults can be planted in them."""
+_CONTROLS, _USAGE = 5, 2
 _SEPARATOR = "\x1f"
 
 
@@ -174,9 +176,10 @@ def run_suite(defect: Defect, log: Path, report: Path, *, controls: bool) -> tup
     """Runs the isolation suite of the copy: (word, why)."""
     shutil.rmtree(report, ignore_errors=True)
     command = [
-        *(sys.executable, "-m", "host_ctl", "run", "--guests", "4", "--vectors", "2", "--accel", "tcg", "--plain"),
+        *(sys.executable, "-m", "host_ctl", "run", "--guests", "4", "--accel", "tcg", "--plain"),
+        *("--vectors", str(_VECTORS.get(defect.mdev_type, 2))),
         *("--type", defect.mdev_type, "--report", str(report)),
-        *([] if controls else ["--no-controls"]),
+        *([] if controls and defect.mdev_type not in _VECTORS else ["--no-controls"]),
     ]
     begin = time.monotonic()
     failed_at: float | None = None
@@ -196,6 +199,8 @@ def run_suite(defect: Defect, log: Path, report: Path, *, controls: bool) -> tup
     results = report / "report.json"
     if not results.exists():
         lines = log.read_text().splitlines()
+        if process.returncode == _USAGE:
+            raise CannotTry(f"the suite did not run: {lines[0] if lines else 'it said nothing'}")
         died = f"the run ended with status {process.returncode} and no report: "
         return "NOT PROVEN", died + (lines[-1] if lines else "it said nothing")
     return judge(json.loads(results.read_text()), controls=controls)
