@@ -4,7 +4,7 @@ BIN := .venv/bin
 PLACES := device_model host_ctl guest_tests qemu_patches
 
 .DEFAULT_GOAL := help
-.PHONY: help setup qemu-patched run-guests test nightly bench coverage lint clean
+.PHONY: help setup qemu-patched run-guests test nightly mutants bench coverage lint clean
 
 help: ## show this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ test: setup ## run all tests
 
 nightly: setup ## core against model, 20000 examples each with a new seed (EXAMPLES=...); takes some 20 minutes
 	VDSA_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest device_model/tests/test_model_machines.py
+
+mutants: setup ## plant some 120 defects, one at a time, in a copy: is each noticed? (about 15 minutes; ONLY=pattern)
+	@$(BIN)/python tools/mutants.py $(if $(ONLY),--only $(ONLY))
 
 bench: setup ## measure latencies, ratios and whole runs
 	@$(BIN)/python -m guest_tests.bench

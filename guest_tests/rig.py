@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from device_model.device import DeviceConfig, DeviceError
+from device_model.device import DeviceConfig, DeviceError, Vdev
 from guest_tests.agent_numbers import ItemResult, SlotState
 from guest_tests.agent_results import Item, ItemOutcome
 from guest_tests.descriptors import Opcode, Status, descriptor, firing_noop
@@ -20,6 +20,7 @@ from guest_tests.record import Record
 from host_ctl.host import Host
 from host_ctl.options import DEFAULT_TYPE
 from host_ctl.pasid import PasidAllocator
+from host_ctl.remapping import RemapEntry, RemappingTable
 
 PORTAL = 0x1000
 """Offset of the portal page in BAR2: the limited MSI-X portal, as Linux's driver uses (DSA specification 9.3)."""
@@ -193,6 +194,10 @@ class Rig:
                 return True
         return False
 
+    async def shows_pending(self, member: Member, vector: int) -> bool:
+        """Whether the guest sees in its PBA what the host holds back. By eventfd the PBA is QEMU's, which knows nothing: True."""
+        return self._eventfd or await member.link.pending(SLOT, vector)
+
     async def fire_until_stopped(self, member: Member) -> int:
         """Fires at one of the guest's own vectors, each acknowledged, until stop_firing(); returns how often.
 
@@ -306,6 +311,14 @@ class ScatteredPasids(PasidAllocator):
         self._next = self._first + (pair * 0x1001 + second) % (self._last - self._first + 1)
 
 
+class ShuffledRemapping(RemappingTable):
+    """Gives out the last free entry but one, so that one used again is of another vector: what has been kept of it is seen."""
+
+    def allocate(self, vdev: Vdev, vector: int) -> RemapEntry:
+        self._free[-2:] = reversed(self._free[-2:])
+        return super().allocate(vdev, vector)
+
+
 def make_host(guests: int, vectors: int, *, spare: int = 2, trace: Path | None = None) -> Host:
     """A host whose device has room for `guests` mdevs of `vectors` vectors and some to spare. trace: a file for one."""
     needed = (guests + spare) * vectors
@@ -316,4 +329,5 @@ def make_host(guests: int, vectors: int, *, spare: int = 2, trace: Path | None =
     )
     host = Host(config, trace=trace)
     host.parts.pasids = ScatteredPasids()
+    host.parts.remapping = ShuffledRemapping(host.device)
     return host

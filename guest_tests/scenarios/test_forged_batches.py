@@ -139,3 +139,30 @@ async def test_member_that_is_refused_moves_nothing(rig: Rig) -> None:
 
     assert_batch(outcome, [Status.HANDLE] * 2)
     assert bytes(attacker.link.memory(base + 64, 64)) == bytes([0x5A]) * 64
+
+
+@pytest.mark.shared
+async def test_fence_behind_a_refused_member_ends_the_batch_without_an_interrupt(rig: Rig) -> None:
+    """A refusal is a failure (3.9): what is fenced behind it is not carried out, and nothing behind that."""
+    member, other = rig.random.sample(rig.members, 2)
+    own = descriptor(Opcode.NOOP, flags=WITH_RECORD | Flag.RCI | Flag.FENCE, handle=rig.handle(member, 1))
+
+    async with rig.silence("fence behind a refusal", among=[member, other]):
+        outcome = await run_batch(rig, member, [firing_noop(0, rig.handle(other, 1)), own, descriptor(Opcode.NOOP)])
+
+    assert outcome.statuses == [Status.HANDLE, Status.NONE, Status.NONE]
+    assert (outcome.status, outcome.processed) == (Status.BATCH, 1)
+
+
+@pytest.mark.shared
+async def test_pasid_bytes_in_a_member_change_nothing(rig: Rig) -> None:
+    """Members run with the PASID of the queue, like the batch, whatever they say: their records and data stay at home."""
+    attacker, victim = rig.random.sample(rig.members, 2)
+    pasids = [victim.device.pasid, attacker.device.pasid ^ 1, 0xFFFFF]
+    own = [descriptor(Opcode.NOOP, pasid=pasid) for pasid in pasids]
+    stolen = [firing_noop(0, handle, pasid=pasid) for handle in victim.device.handles[:2] for pasid in pasids]
+
+    async with rig.silence("forged PASIDs in a batch", among=[attacker, victim]):
+        outcome = await run_batch(rig, attacker, [*own, *stolen])
+
+    assert_batch(outcome, [*[Status.SUCCESS] * len(own), *[Status.HANDLE] * len(stolen)])

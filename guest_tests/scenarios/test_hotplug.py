@@ -15,6 +15,8 @@ from guest_tests.rig import PORTAL, Rig, assert_refused
 CYCLES = 3
 _MOVE_BYTES = 1 << 20
 _GENCTRL = 0x88
+_PCI_COMMAND, _MEMORY_AND_MASTER = 0x04, 6
+_DEVICE_CONTROL, _FLR = 0x48, 1 << 15
 _RESET_DEVICE, _ENABLE_WQ, _DISABLE_WQ, _REQUEST_HANDLE = 5 << 20, 6 << 20, 7 << 20, 13 << 20
 
 
@@ -124,6 +126,32 @@ async def test_device_that_its_guest_has_reset_fires_nothing_until_it_is_set_up_
         await rig.fire(member, member.vectors)
 
     assert [reset, report.device_status, report.wq_status] == [0, 0, 0]
+    assert_refused(refused + stolen)
+    assert after == before
+    assert requested == [handle << 8 for handle in handles]
+
+
+@pytest.mark.shared
+async def test_function_level_reset_ends_handles_and_queue_until_they_are_set_up_again(rig: Rig) -> None:
+    """Power-on state (PCI Express 6.6.2): what is stored to the portal is ignored, and no handle is anybody's."""
+    member, neighbour = rig.random.sample(rig.members, 2)
+    handles = list(member.device.handles)
+
+    async with rig.silence("function-level reset", among=[neighbour]):
+        before = rig.record.counts(member)
+        await member.link.config_write(SLOT, _DEVICE_CONTROL, _FLR, 2)
+        await member.link.config_write(SLOT, _PCI_COMMAND, _MEMORY_AND_MASTER, 2)
+        ignored = [Item(firing_noop(member.link.completion_address(0), one), wait_completion=False) for one in handles]
+        await member.link.submit(SLOT, ignored, portal=PORTAL)
+        report = await member.link.enable(SLOT, rig.vectors, steps=[Step.MSIX, Step.DEVICE, Step.WQ])
+        refused = await rig.attempt_handles(member, handles)
+        stolen = await rig.attempt_handles(neighbour, handles)
+        after = rig.record.counts(member)
+        requested = [await member.link.command(SLOT, _REQUEST_HANDLE | vector) for vector in member.vectors]
+        await member.link.mmio_write(SLOT, 0, _GENCTRL, 3)
+        await rig.fire(member, member.vectors)
+
+    assert [report.device_status, report.wq_status] == [0, 0]
     assert_refused(refused + stolen)
     assert after == before
     assert requested == [handle << 8 for handle in handles]

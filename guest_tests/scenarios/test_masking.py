@@ -8,6 +8,7 @@ from guest_tests.descriptors import Status
 from guest_tests.rig import Rig, assert_refused
 
 SLOT = 0
+_OFFSETS, _IGNORE = 0x60, 1 << 2
 
 
 async def test_vector_masked_by_its_guest_keeps_one_interrupt_until_unmasked(rig: Rig) -> None:
@@ -43,6 +44,7 @@ async def test_entry_masked_by_the_host_keeps_one_interrupt_until_unmasked(rig: 
         before = rig.record.counts(member).get(vector, 0)
         fired = await rig.attempt_handles(member, [rig.handle(member, vector)] * 3)
         pending = interrupt.pending
+        shown = await rig.shows_pending(member, vector)
         seen_masked = rig.record.counts(member).get(vector, 0)
         rig.record.is_due(member, vector)
         interrupt.unmask()
@@ -50,6 +52,7 @@ async def test_entry_masked_by_the_host_keeps_one_interrupt_until_unmasked(rig: 
 
     assert [outcome.status for outcome in fired] == [Status.SUCCESS] * 3
     assert pending
+    assert shown, "the guest's PBA does not show what is pending in the IMS"
     assert not interrupt.pending
     assert seen_masked == before
 
@@ -105,3 +108,42 @@ async def test_function_mask_keeps_one_interrupt_a_vector_until_it_is_lifted(rig
     assert {outcome.status for outcome in fired} == {Status.SUCCESS}
     assert seen_masked == before
     assert all(pending)
+
+
+@pytest.mark.shared
+async def test_forged_handle_is_refused_at_an_entry_with_an_interrupt_pending(rig: Rig) -> None:
+    attacker, victim = rig.random.sample(rig.members, 2)
+    vector = rig.random.choice(victim.vectors)
+    interrupt = victim.device.interrupts[vector - 1]
+
+    async with rig.silence("victim with an interrupt pending", among=[attacker, victim]):
+        interrupt.mask()
+        await rig.attempt_handles(victim, [rig.handle(victim, vector)])
+        refused = await rig.attempt_handles(attacker, [rig.handle(victim, vector)] * 4)
+        pending = interrupt.pending
+        rig.record.is_due(victim, vector)
+        interrupt.unmask()
+        await rig.arrived(victim, vector)
+
+    assert_refused(refused)
+    assert pending
+
+
+@pytest.mark.shared
+async def test_ignored_interrupts_are_dropped_and_forged_handles_refused_all_the_same(rig: Rig) -> None:
+    """Ignore of a vector: its owner's interrupts are neither sent nor pending; to others nothing changes (9.2.25)."""
+    attacker, victim = rig.random.sample(rig.members, 2)
+    vector = rig.random.choice(victim.vectors)
+    handle = rig.handle(victim, vector)
+    permissions = (await victim.link.mmio_read(SLOT, 0, _OFFSETS, 8) >> 32 & 0xFFFF) * 0x100
+
+    async with rig.silence("victim that ignores", among=[attacker, victim]):
+        await victim.link.mmio_write(SLOT, 0, permissions + 8 * vector, _IGNORE)
+        fired = await rig.attempt_handles(victim, [handle] * 3)
+        refused = await rig.attempt_handles(attacker, [handle] * 3)
+        pending = victim.device.interrupts[vector - 1].pending
+        await victim.link.mmio_write(SLOT, 0, permissions + 8 * vector, 0)
+
+    assert [outcome.status for outcome in fired] == [Status.SUCCESS] * 3
+    assert_refused(refused)
+    assert not pending

@@ -1,0 +1,387 @@
+# ruff: noqa: E501 - excerpts of sources, as long as they are there
+"""The defects that tools/mutants.py plants: each an exact substitution, what it breaks, and how that should be noticed.
+
+A substitution must fit its file exactly once. Those with `tests` show in nothing that a guest sees, or only by chance: the tests
+named must find them. All others must be noticed by the isolation suite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CORE, VDEV, PLATFORM = "device_model/core/", "device_model/vdev/", "device_model/platform/"
+_MODEL = ("device_model/tests/test_model_machines.py",)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One substitution in a file, named from the root of the tree."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A defect: one or more substitutions. tests: pytest's arguments, if it is not the suite that finds it."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    breaks: str
+    noticed: str
+    tests: tuple[str, ...] = ()
+    mdev_type: str = "dsa-1dwq-v1"
+
+
+def _one(name: str, file: str, old: str, new: str, breaks: str, noticed: str, tests: tuple[str, ...] = ()) -> Defect:
+    return Defect(name, (Edit(file, old, new),), breaks, noticed, tests)
+
+
+# ---- the check of a handle ----
+
+_ASKED = "(request->flags & DESC_F_RCI) && !is_late(turn) &&"
+
+
+def _unchecked(name: str, checked_if: str, whose: str) -> Defect:
+    """The check is made only of descriptors for which `checked_if` holds."""
+    return _one(
+        f"unchecked-{name}", CORE + "execute.c", _ASKED, f"{_ASKED} ({checked_if}) &&",
+        f"the handle is not checked of {whose}", "victims get interrupts, or attempts are not refused",
+    )  # fmt: skip
+
+
+_STILL_CHECKED = "!FAULT(ims->planted, FAULT_HANDLE_STATE_IGNORED)"
+_PASIDS_DIFFER = "entry_enable && IMS_CTRL_PASID(entry->ctrl) != witness->pasid &&"
+
+
+def _compared(name: str, condition: str, breaks: str) -> Defect:
+    return _one(
+        name, CORE + "ims.c", _PASIDS_DIFFER, f"entry_enable && {condition} &&", breaks,
+        "interrupts cross, or attempts are not refused",
+    )  # fmt: skip
+
+
+HANDLES = (
+    _unchecked("members", "!request->in_batch", "members of a batch"),
+    _unchecked("batches", "request->opcode != OP_BATCH", "a Batch that asks for an interrupt itself"),
+    _unchecked("no-record", "request->flags & DESC_F_CRAV", "descriptors without a record"),
+    _unchecked("members-no-record", "!request->in_batch || (request->flags & DESC_F_CRAV)", "members without a record"),
+    _unchecked("record-not-requested", "request->flags & DESC_F_RCR || !(request->flags & DESC_F_CRAV)",
+               "descriptors with the address of a record that they do not request"),
+    _unchecked("fenced", "!(request->flags & DESC_F_FENCE)", "descriptors with a fence"),
+    _unchecked("members-fenced", "!(request->in_batch && request->flags & DESC_F_FENCE)", "members with a fence"),
+    _unchecked("block-on-fault", "!(request->flags & DESC_F_BOF)", "descriptors that block on faults"),
+    _unchecked("record-class", "!(request->flags & DESC_F_CR_TC)", "descriptors with a traffic class for the record"),
+    _unchecked("cache-control", "!(request->flags & DESC_F_CACHE)", "descriptors with cache control"),
+    _unchecked("reserved-flag", "!(request->flags & 1u << 23)", "descriptors with the highest reserved flag"),
+    _unchecked("two-flags", "~request->flags & (DESC_F_CACHE | DESC_F_BOF)", "descriptors with two certain flags"),
+    _unchecked("drains", "request->opcode != OP_DRAIN", "Drain"),
+    _unchecked("moves", "request->opcode != OP_MEMMOVE", "Memory Move"),
+    _unchecked("other-operations", "request->opcode <= OP_MEMMOVE || request->opcode >= OP_CACHE_FLUSH",
+               "operations from Fill to DIF Update"),
+    _unchecked("unknown-operations", "request->opcode < 0x80", "operations that do not exist, from 0x80"),
+    _unchecked("reserved-fields", "!request->raw[40]", "descriptors with a reserved byte set"),
+    _unchecked("first-member", "!request->in_batch || request->index != 0", "the first member of a batch"),
+    _unchecked("later-members", "!request->in_batch || request->index < BATCH_PART / 2", "members behind the 16th"),
+    _unchecked("sized", "request->size == 0", "descriptors with a transfer size"),
+    _unchecked("pasid-in-descriptor", "field(request->raw, 0, 3) == 0", "descriptors that name a PASID"),
+    _unchecked("privileged", "!(request->raw[3] & 0x80)", "descriptors with the privileged bit"),
+    _unchecked("invalid", "validate(request, &(struct outcome){ 0 }) == STATUS_NONE",
+               "descriptors that end in another error, which interrupts"),
+    Defect(
+        "unchecked-unlimited-portal",
+        (
+            Edit(VDEV + "vportal.c", "vdev->inside->submit(vdev->it, wq, desc);",
+                 "vdev->inside->submit(vdev->it, wq | (offset / PORTAL_PAGE % PORTAL_PAGES ? 0 : 0x100), desc);"),
+            Edit(VDEV + "vqueue.c", "(void)wq; /* it has one */", ""),
+            Edit(VDEV + "vqueue.c", "vq->config.wq, PORTAL_IMS, desc",
+                 "vq->config.wq, wq & 0x100 ? PORTAL_MSIX : PORTAL_IMS, desc"),
+            Edit(CORE + "interrupt.c", "	turn_leave(turn);\n	witness = witness_of(turn, request);\n	if (!has_table(turn))",
+                 "	if (!has_table(turn))\n		return true;\n	turn_leave(turn);\n	witness = witness_of(turn, request);\n	if (!has_table(turn))"),
+            Edit(CORE + "interrupt.c", "	if (by_ims(turn))\n		ims_raise", "	if (idxd->ims)\n		ims_raise"),
+        ),
+        "the handle is not checked of what comes by the unlimited portal", "victims get interrupts",
+    ),
+    _one("check-remembered", CORE + "interrupt.c", "	if (!wants_interrupt(request))\n		return true;\n",
+         "	static uint32_t granted = UINT32_MAX;\n\n	if (!wants_interrupt(request) || request->handle == granted)\n		return true;\n"
+         "	granted = request->handle;\n",
+         "a handle that was checked is not checked again at once, whoever names it", "victims get interrupts"),
+    _one("check-late", CORE + "execute.c", "return FAULT(turn->idxd->planted, FAULT_CHECK_AFTER_EXECUTION);",
+         "return turn != NULL;", "the check is made after the operation", "a refused move has written"),
+    _one("check-result-ignored", CORE + "completion.c", " && outcome->status != STATUS_HANDLE)", ")",
+         "a refused descriptor interrupts all the same", "victims get interrupts"),
+    _one("handle-8-bits", CORE + "execute.c", "(uint16_t)field(raw, 36, 2)", "(uint16_t)field(raw, 36, 1)",
+         "the upper byte of a handle is not looked at", "handles out of range are taken"),
+    _one("handle-15-bits", CORE + "execute.c", "(uint16_t)field(raw, 36, 2)", "(uint16_t)(field(raw, 36, 2) & 0x7FFF)",
+         "the top bit of a handle is not looked at", "handles out of range are taken"),
+    _one("handle-state-ignored", CORE + "ims.c", f"!entry->requested && {_STILL_CHECKED}",
+         f"!entry->requested && {_STILL_CHECKED} && !entry->address",
+         "handles that were released or never given are taken", "released handles are not refused"),
+    _one("pasid-enable-one-way", CORE + "ims.c", "entry_enable != pasid_enable &&", "entry_enable && !pasid_enable &&",
+         "an entry without PASID Enable is everybody's", "disarmed entries are not refused"),
+    _one("pasid-enable-other-way", CORE + "ims.c", "entry_enable != pasid_enable &&", "!entry_enable && pasid_enable &&",
+         "a queue without PASID passes at any entry, if its PASID field fits",
+         "a guest's queue always has a PASID: by the test of the core",
+         ("device_model/tests/test_core_handles.py",)),
+    _compared("pasid-not-compared", "IMS_CTRL_PASID(entry->ctrl) == UINT32_MAX", "the PASID is not compared"),
+    _compared("pasid-4-bits", "((IMS_CTRL_PASID(entry->ctrl) ^ witness->pasid) & 0xF)", "4 bits of it are compared"),
+    _compared("pasid-12-bits", "((IMS_CTRL_PASID(entry->ctrl) ^ witness->pasid) & 0xFFF)", "12 bits of it are compared"),
+    _compared("pasid-lowest-bit", "IMS_CTRL_PASID(entry->ctrl) >> 1 != witness->pasid >> 1", "but for its lowest bit"),
+    _compared("pasid-less", "IMS_CTRL_PASID(entry->ctrl) > witness->pasid", "a higher PASID passes at lower ones' entries"),
+    _compared("pasid-of-masked-entries", "IMS_CTRL_PASID(entry->ctrl) != witness->pasid && !(entry->ctrl & IMS_CTRL_MASK)",
+              "the PASID is not compared at masked entries"),
+    _compared("pasid-of-ignored-entries", "IMS_CTRL_PASID(entry->ctrl) != witness->pasid && !(entry->ctrl & IMS_CTRL_IGNORE)",
+              "the PASID is not compared at entries that ignore interrupts"),
+    _compared("pasid-of-pending-entries", "IMS_CTRL_PASID(entry->ctrl) != witness->pasid && !(entry->ctrl & IMS_CTRL_PENDING)",
+              "the PASID is not compared at entries with an interrupt pending"),
+    _one("pending-on-refusal", CORE + "ims.c",
+         "	if (refusal != REFUSAL_NONE && entry != UINT32_MAX && FAULT(ims->planted, FAULT_PENDING_ON_REFUSAL)) {",
+         "	if (refusal != REFUSAL_NONE && entry != UINT32_MAX && (ims->entries[entry].ctrl & IMS_CTRL_MASK)) {",
+         "a refused interrupt sets Pending of a masked victim", "a victim finds a pending bit, or an interrupt"),
+    _one("echo-of-refusal", CORE + "ims.c", "	note(ims, refusal == REFUSAL_NONE ? LEDGER_GRANTED",
+         "	if (refusal == REFUSAL_PASID) {\n		const struct interrupt_message message = { .address = ims->entries[entry].address, "
+         ".entry = entry, .witness = *witness };\n\n		ims->sink.message(ims->sink.ctx, &message);\n	}\n"
+         "	note(ims, refusal == REFUSAL_NONE ? LEDGER_GRANTED",
+         "a refused interrupt is sent without a record of the IMS", "victims get interrupts"),
+    _one("terms-of-descriptor", CORE + "engine.c", "		.pasid = WQCFG_MODE_PASID(mode),",
+         "		.pasid = field(turn.wq->current.desc, 0, 3) & 0xFFFFF ? (uint32_t)field(turn.wq->current.desc, 0, 3) & 0xFFFFF"
+         " : WQCFG_MODE_PASID(mode),",
+         "a descriptor runs with the PASID that it names", "a forged PASID opens the victim's entry"),
+    _one("terms-of-member", CORE + "batch.c", "	request->in_batch = true;",
+         "	if (field(request->raw, 0, 3) & 0xFFFFF)\n		((struct wq_terms *)(uintptr_t)request->terms)->pasid = field(request->raw, 0, 3)"
+         " & 0xFFFFF;\n	request->in_batch = true;",
+         "a member of a batch runs with the PASID that it names", "a forged PASID in a batch opens the victim's entry"),
+)  # fmt: skip
+
+# ---- interrupts of the hardware: IMS entries ----
+
+IMS = (
+    _one("ims-mask-ignored", CORE + "ims.c", "(entry->ctrl & IMS_CTRL_MASK) && !FAULT(ims->planted, FAULT_MASK_IGNORED)",
+         "(entry->ctrl & IMS_CTRL_MASK) && !entry->address", "a masked entry sends", "an interrupt while masked"),
+    _one("ims-mask-loses", CORE + "ims.c", "		remember_pending(entry, witness);\n		note(ims, LEDGER_PENDED",
+         "		note(ims, LEDGER_PENDED", "what is masked is lost", "no interrupt at unmask"),
+    _one("ims-pending-kept", CORE + "ims.c", "		entry->ctrl &= ~(uint32_t)IMS_CTRL_PENDING;\n		send_unlocking",
+         "		send_unlocking", "what was pending is sent at every write", "an interrupt too many"),
+    _one("ims-ignore-ignored", CORE + "ims.c", "if (entry->ctrl & IMS_CTRL_IGNORE) {", "if (entry->ctrl & 1u << 31 && entry->requested) {",
+         "Ignore has no effect", "an interrupt at a vector that ignores them"),
+    _one("ims-ignore-pends", CORE + "ims.c", "		note(ims, LEDGER_IGNORED, index, witness, 0, 0, 0);",
+         "		remember_pending(entry, witness);\n		note(ims, LEDGER_IGNORED, index, witness, 0, 0, 0);",
+         "what is ignored becomes pending", "a pending bit, or an interrupt later"),
+    _one("ims-mask-does-not-wait", CORE + "ims.c", "	if (entry->ctrl & IMS_CTRL_MASK) {\n		while (entry->sending > 0)",
+         "	if (entry->ctrl & IMS_CTRL_MASK) {\n		while (entry->sending > 1000)",
+         "a message of an entry may still be on its way when its masking returns",
+         "a race of nanoseconds: by the test of the core with a message held up",
+         ("device_model/tests/test_core_under_sanitizers.py",)),
+    _one("ims-raise-neighbour", CORE + "ims.c", "	entry = &ims->entries[index];\n	pthread_mutex_lock(&ims->lock);\n	if (entry->ctrl",
+         "	index ^= 2;\n	entry = &ims->entries[index];\n	pthread_mutex_lock(&ims->lock);\n	if (entry->ctrl",
+         "the entry checked is not the entry raised", "interrupts arrive elsewhere"),
+    _one("ims-release-keeps-pending", CORE + "ims.c",
+         "	if (!requested)\n		ims->entries[entry].ctrl &= ~(uint32_t)IMS_CTRL_PENDING;\n", "",
+         "Pending outlives its owner", "the next owner inherits an interrupt"),
+    _one("ims-release-does-nothing", CORE + "ims.c", "	ims->entries[entry].requested = requested;",
+         "	ims->entries[entry].requested |= requested;", "a handle once given is never taken back", "released handles are taken"),
+    _one("ims-request-open-to-all", CORE + "ims.c", "	ims->entries[entry].requested = requested;",
+         "	ims->entries[entry].requested = requested;\n	if (requested)\n		ims->entries[entry].ctrl &= ~(uint32_t)IMS_CTRL_PASID_EN;",
+         "a request wipes the entry's owner", "interrupts are refused to their owner"),
+)  # fmt: skip
+
+# ---- the virtual device: handles, resets, MSI-X ----
+
+_QUEUE = "idxd_wq_command(platform_idxd(vq->platform), vq->config.wq, WQ_STOP);\n	vqcommand_retire_entries(vq);"
+
+VIRTUAL = (
+    _one("release-foreign-handle", VDEV + "vqcommand.c", "	if (index == 0)\n		return CMDERR_HANDLE_INDEX;",
+         "	if (index == 0) {\n		ims_release_handle(idxd_ims(platform_idxd(vq->platform)), operand & HANDLE_OPERAND_INDEX);\n"
+         "		return CMDERR_HANDLE_INDEX;\n	}",
+         "Release Interrupt Handle takes handles of others", "the victim's own interrupts are refused"),
+    _one("request-foreign-handle", VDEV + "vqcommand.c", "		finish(vq, CMDERR_HANDLE_INDEX, 0); /* no virtual IMS",
+         "		ims_request_handle(idxd_ims(platform_idxd(vq->platform)), index);\n		finish(vq, CMDERR_NONE, (uint16_t)index); /* no virtual IMS",
+         "Request Interrupt Handle makes entries of others usable", "the command succeeds"),
+    _one("request-revives-silently", VDEV + "vqcommand.c", "		finish(vq, CMDERR_HANDLE_INDEX, 0); /* no virtual IMS",
+         "		ims_request_handle(idxd_ims(platform_idxd(vq->platform)), index);\n		finish(vq, CMDERR_HANDLE_INDEX, 0); /* no virtual IMS",
+         "a refused Request Interrupt Handle revives a handle that its owner has released", "a released handle is taken"),
+    _one("release-keeps-handle", VDEV + "vqcommand.c", "	ims_release_handle(idxd_ims(platform_idxd(vq->platform)), vq->vectors[index].entry);\n", "",
+         "a handle that was released goes on working", "it is not refused"),
+    _one("commands-reach-other-queues", VDEV + "vqcommand.c", "	if (operand & ~1u) /* queues",
+         "	if (operand & ~1u)\n		idxd_wq_command(platform_idxd(vq->platform), (uint32_t)__builtin_ctz(operand), WQ_STOP);\n	if (operand & ~1u) /* queues",
+         "a guest stops the queues of others", "their owners' interrupts do not arrive"),
+    _one("reset-keeps-handles", VDEV + "vqcommand.c", "		vqcommand_retire_entries(vq);\n		msix_reset_permissions(vq->msix);",
+         "		msix_reset_permissions(vq->msix);", "handles survive Reset Device", "they are not refused"),
+    _one("reset-leaves-queue-enabled", VDEV + "vqcommand.c", "		vq->state = DEVICE_DRAINING;\n		forward(vq, WQ_STOP);",
+         "		vq->state = DEVICE_DRAINING;\n		forward(vq, WQ_ABORT);", "the queue runs on after Reset Device", "what is stored after it is executed"),
+    Defect("flr-keeps-all", (
+        Edit(VDEV + "vqueue.c", "	/* First the source of interrupts and DMA, then what they would have gone to. */\n	" + _QUEUE, "	(void)0;"),
+    ), "the queue runs on after a function-level reset, its handles work", "what is stored after it is executed"),
+    _one("flr-keeps-table", VDEV + "vqueue.c", "	msix_reset(vq->msix);\n}", "}", "the MSI-X table survives a function-level reset",
+         "the guest reads it", ("device_model/tests/test_core_types.py::test_flr_gives_power_on_values",)),
+    _one("vmask-ignored", CORE + "msix.c", "(!(vector->ctrl & MSIX_VCTRL_MASK) || FAULT(msix->planted, FAULT_MASK_IGNORED))",
+         "(!(vector->ctrl & MSIX_VCTRL_MASK) || vector != NULL)", "the guest's mask has no effect", "an interrupt while masked"),
+    _one("vmask-function-ignored", CORE + "msix.c", "msix->enabled && !msix->function_mask && msix->bus_master",
+         "msix->enabled && msix->bus_master", "the function mask has no effect", "an interrupt while masked"),
+    _one("msix-enable-ignored", CORE + "msix.c", "msix->enabled && !msix->function_mask && msix->bus_master",
+         "!msix->function_mask && msix->bus_master", "MSI-X Enable has no effect", "an interrupt while MSI-X is off", ("guest_tests/tests/test_agent_cases_device.py::test_interrupts_while_msix_is_off_are_one_when_it_is_on",)),
+    _one("bus-master-ignored", CORE + "msix.c", "msix->enabled && !msix->function_mask && msix->bus_master",
+         "msix->enabled && !msix->function_mask", "messages without Bus Master Enable", "an interrupt while it is off", ("device_model/tests/test_core_interrupts.py::test_without_bus_mastering_a_pending_interrupt_waits",)),
+    _one("vmask-loses", CORE + "msix.c", "		remember_pending(vector, witness);\n		note(msix, msix->config.pended",
+         "		note(msix, msix->config.pended", "what is masked is lost", "no interrupt at unmask"),
+    _one("function-mask-loses", CORE + "msix.c", "	vector->pending = true;", "	vector->pending = vector->ctrl & MSIX_VCTRL_MASK;",
+         "what the function mask holds back is lost", "no interrupt when it is lifted"),
+    _one("vpending-kept", CORE + "msix.c", "		vector->pending = false;\n		send_unlocking", "		send_unlocking",
+         "what was pending is sent again", "an interrupt too many"),
+    _one("pba-empty", CORE + "msix_table.c", "(uint64_t)msix->vectors[i].pending << bit", "(uint64_t)(msix->vectors[i].pending && msix->config.handles) << bit",
+         "the PBA shows nothing", "a guest looks for its pending bit"),
+    _one("pba-without-ims", VDEV + "vqregs.c", "vq->vectors[word * 64 + i].entry) << i;", "vq->vectors[word * 64 + i].entry + 0x10000u) << i;",
+         "the PBA does not show what is pending in the IMS", "a guest looks for its pending bit"),
+    _one("vmask-does-not-wait", CORE + "msix_table.c", "			msix_wait_sent(msix, vector);", "			(void)msix_wait_sent;",
+         "a message may still be on its way when its masking returns",
+         "a race of nanoseconds: by the test of the core with a message held up",
+         ("device_model/tests/test_chip_c_units.py::test_no_message_is_lost_doubled_torn_or_sent_while_masked",)),
+    _one("message-kept", CORE + "msix_table.c", "		vector->data = value;", "		if (!vector->data)\n			vector->data = value;",
+         "a rewritten entry sends its old message", "the interrupt arrives at another vector", ("guest_tests/tests/test_agent_cases_device.py::test_rewritten_msix_entry_leads_to_another_vector_of_the_same_guest",)),
+    _one("raise-while-sending-lost", CORE + "msix.c", "	if (may_send(msix, vector)) {\n		send_unlocking(msix, index, witness);\n	} else {",
+         "	if (may_send(msix, vector)) {\n		if (vector->sending == 0)\n			send_unlocking(msix, index, witness);\n	} else {",
+         "an interrupt is lost if the one before is on its way", "a guest's vectors have one source each: by the test of the core",
+         ("device_model/tests/test_chip_c_units.py::test_no_message_is_lost_doubled_torn_or_sent_while_masked",)),
+    _one("sent-twice", VDEV + "vvm.c", "	result = call_vm(vdev, &vm, message);", "	result = call_vm(vdev, &vm, message) | call_vm(vdev, &vm, message);",
+         "each message is sent twice", "the ledger and the counters differ"),
+    _one("sent-unrecorded", VDEV + "vvm.c", "	vvm_note(vdev, LEDGER_INJECTED, message, message->address, 0);", "	if (message->vector % 2)\n		vvm_note(vdev, LEDGER_INJECTED, message, message->address, 0);",
+         "the ledger does not tell of some messages", "the guest counts more than the ledger explains"),
+    _one("vector-shifted", VDEV + "vqueue.c", "		.address = message->address,\n		.data = message->data,",
+         "		.address = message->address,\n		.data = message->data ^ 1,", "messages go to another vector", "interrupts arrive elsewhere"),
+    _one("disabled-queue-accepts", CORE + "wq.c", "if (idxd->state != DEVICE_ENABLED || wq->state != WQ_ENABLED)", "if (idxd->state != DEVICE_ENABLED || wq->size == 0)",
+         "a disabled queue takes descriptors", "what is stored is executed"),
+    _one("interrupt-before-record", CORE + "completion.c", "	status = record_or_report(turn, request, outcome);\n	turn_note(turn, request, LEDGER_COMPLETED, status);",
+         "	if ((request->flags & DESC_F_RCI) && outcome->status != STATUS_HANDLE)\n		interrupt_raise(turn, request);\n"
+         "	status = record_or_report(turn, request, outcome);\n	turn_note(turn, request, LEDGER_COMPLETED, status);\n	return status;",
+         "the interrupt comes before the record", "the guest finds no record in its handler"),
+    _one("interrupt-after-record-fault", CORE + "completion.c", "	report_error(turn, request, status, request->cr_address, 0);\n	return status;",
+         "	report_error(turn, request, status, request->cr_address, 0);\n	if (status == STATUS_CR_FAULT && request->flags & DESC_F_RCI)\n		interrupt_raise(turn, request);\n	return status;",
+         "a descriptor whose record cannot be written interrupts", "an interrupt that is not due"),
+    _one("interrupt-of-misaligned-record", CORE + "completion.c", "	report_error(turn, request, status, request->cr_address, 0);\n	return status;",
+         "	report_error(turn, request, status, request->cr_address, 0);\n	if (status == STATUS_CR_ALIGN && request->flags & DESC_F_RCI)\n		interrupt_raise(turn, request);\n	return status;",
+         "a descriptor whose record is misaligned interrupts, unchecked", "victims get interrupts"),
+    _one("swerror-to-neighbour", CORE + "completion.c", "	registers_error(turn->idxd, turn->index, swerror);",
+         "	registers_error(turn->idxd, turn->index, swerror);\n	registers_error(turn->idxd, (turn->index + 1) % turn->idxd->config.num_wqs, swerror);",
+         "another VM is told of a guest's errors", "its vector 0 has an interrupt that is not due"),
+    _one("swerror-shows-pasid", VDEV + "vqregs.c", "0xFFull << 16 | 0xFFFFFull << 40;", "0xFFull << 16;",
+         "a guest reads the PASID of the host", "it looks into SWERROR"),
+    _one("fence-ignored", CORE + "batch.c", "	if ((raw[4] & DESC_F_FENCE) && batch->failed)", "	if ((raw[4] & DESC_F_FENCE) && batch->failed && batch->count == 1)",
+         "a fence behind a refused member does not end the batch", "the member behind it interrupts"),
+)  # fmt: skip
+
+# ---- the end of work ----
+
+_QUIET = ("device_model/tests/test_core_burn_down.py",)
+
+ENDINGS = (
+    _one("drain-not-waited", CORE + "quiet.c", "	if (wq->begun && wq->current.cause <= upto)\n		return false;\n	return wq->count == 0 || wq->ring[wq->head].cause > upto;",
+         "	return upto != 0 || wq->begun;", "commands end while descriptors are queued or run", "a record or interrupt comes after the end", ("guest_tests/tests/test_agent_cases_device.py::test_nothing_is_written_or_signalled_after_what_drops", "device_model/tests/test_core_commands.py",)),
+    _one("running-not-waited", CORE + "quiet.c", "	if (wq->begun && wq->current.cause <= upto)\n		return false;\n", "",
+         "commands end while a descriptor runs", "by the tests of the core: a guest hits it by chance", ("device_model/tests/test_core_commands.py",)),
+    _one("abort-drops-nothing", CORE + "quiet.c", "	if (command != WQ_DRAIN && command != WQ_DISABLE)\n		drop_all(idxd, index);", "	(void)drop_all;",
+         "an abort carries out what is queued", "what was to be dropped interrupts", ("device_model/tests/test_core_commands.py",)),
+    Defect("members-after-abort", (
+        Edit(CORE + "batch.c", "	if (atomic_load_explicit(&turn->wq->abandon, memory_order_acquire))\n		return ABANDONED;\n", ""),
+        Edit(CORE + "completion.c", "	if (atomic_load_explicit(&turn->wq->abandon, memory_order_acquire))\n		return STATUS_NONE;\n", ""),
+    ), "members of a batch are carried out after an abort", "by the tests of the core: a guest hits it by chance", ("device_model/tests/test_core_batches.py",)),
+    _one("reset-wq-keeps-configuration", CORE + "quiet.c", "		wqcfg_reset(idxd, index);\n", "",
+         "a queue keeps its PASID for the next owner", "the host does not take it back"),
+)  # fmt: skip
+
+# ---- the way through the platform: IOMMU, DMA ----
+
+PLATFORM_DEFECTS = (
+    _one("remap-index-short", PLATFORM + "iommu.c", "return (uint32_t)(address >> 5 & 0x7FFF)", "return (uint32_t)(address >> 5 & 0x3)",
+         "messages of entries beyond the fourth use others' remapping entries", "interrupts cross"),
+    _one("remap-keeps-target", PLATFORM + "iommu.c", "	binding->target = target;\n", "	if (target || !binding->vector)\n		binding->target = target;\n",
+         "a cleared entry still has its target", "not given back; or a crash", ),
+    _one("remap-keeps-vector", PLATFORM + "iommu.c", "	binding->vector = vector;\n", "	if (!binding->vector)\n		binding->vector = vector;\n",
+         "a remapping entry used again leads to its old vector", "interrupts arrive elsewhere"),
+    _one("remap-not-waited", PLATFORM + "iommu.c", "	gate_shut(&binding->gate, &iommu->lock, &iommu->left);", "	(void)gate_try_shut(&binding->gate);",
+         "a remapping or PASID entry is cleared while it is being used",
+         "a race of nanoseconds: by the tests that hold a message or a copy up",
+         ("device_model/tests/test_core_under_sanitizers.py",)),
+    _one("remap-any-format", PLATFORM + "iommu.c", "!(message->address & REMAPPABLE_FORMAT) || !gate_enter", "!gate_enter",
+         "messages in compatibility format are remapped", "only the host writes addresses: by the test of the core",
+         ("device_model/tests/test_core_interrupts.py::test_message_not_in_remappable_format_is_blocked",)),
+    _one("pasid-table-short", PLATFORM + "iommu.c", "atomic_load_explicit(&iommu->pasid_pages[pasid / PASID_PAGE], memory_order_acquire)",
+         "atomic_load_explicit(&iommu->pasid_pages[pasid / PASID_PAGE / 2], memory_order_acquire)",
+         "another PASID's address space is entered, or none", "DMA faults, or writes into another VM"),
+    Defect("pasid-table-aliases", (
+        Edit(PLATFORM + "iommu.c", "&iommu->pasid_pages[pasid / PASID_PAGE];", "&iommu->pasid_pages[pasid / PASID_PAGE * 0];"),
+        Edit(PLATFORM + "iommu.c", "&iommu->pasid_pages[pasid / PASID_PAGE], memory_order_acquire)", "&iommu->pasid_pages[0], memory_order_acquire)"),
+    ), "PASIDs that agree in their low bits share an address space", "DMA of one VM goes into another"),
+    _one("pasid-not-cleared", PLATFORM + "iommu.c", "	return iommu_pasid_set(iommu, pasid, NULL);", "	return pasid < IOMMU_MAX_PASID && iommu ? 0 : -EINVAL;",
+         "the address space of a VM that has gone can be entered", "a table entry is not given back"),
+    _one("dma-pasid-of-descriptor", CORE + "turn.h", "turn->terms.pasid_enable, turn->terms.pasid, turn->scratch);",
+         "turn->terms.pasid_enable, field(turn->wq->current.desc, 0, 3) & 0xFFFFF ? (uint32_t)field(turn->wq->current.desc, 0, 3) & 0xFFFFF"
+         " : turn->terms.pasid, turn->scratch);",
+         "DMA goes to the address space of the PASID that a descriptor names", "a record does not come"),
+    _one("record-to-another-space", CORE + "completion.c", "	if (!request->terms->iaa)\n		return memory_write(memory,",
+         "	if (!request->terms->iaa && outcome->status == STATUS_HANDLE) {\n		turn_leave(turn);\n		turn->terms.pasid ^= 1;\n		memory = turn_memory(turn);\n	}\n"
+         "	if (!request->terms->iaa)\n		return memory_write(memory,",
+         "the record of a refused descriptor goes into another VM", "it does not come"),
+    _one("dma-without-bus-master", VDEV + "vmemory.c", "!vdev->attached || !vdev->bus_master", "!vdev->attached",
+         "DMA without Bus Master Enable", "a record comes while it is off", ("device_model/tests/test_core_halt.py", "device_model/tests/test_core_config.py", "device_model/tests/test_core_memory.py")),
+    _one("dma-without-pasid", PLATFORM + "platform.c", "return pasid_enable && iommu_dma_enter", "(void)pasid_enable;\n	return iommu_dma_enter",
+         "a queue without PASID Enable reaches the VM of its PASID field", "a guest's queue always has a PASID: by the test of the core",
+         ("device_model/tests/test_core_hardware.py", "device_model/tests/test_core_memory.py")),
+)  # fmt: skip
+
+# ---- the host's software ----
+
+HOST = (
+    _one("host-entry-not-wiped", "host_ctl/irq_domain.py", "            self._clear(entry)\n            self._give_back(entry)", "            self._give_back(entry)",
+         "freed entries keep message and owner", "dirty entries after the run"),
+    _one("host-entry-twice", "host_ctl/irq_domain.py", "        entry = self._free.pop()\n", "        entry = self._free.pop() if len(self._used) % 3 else self._free[-1]\n",
+         "an entry is given to two mdevs", "interrupts cross"),
+    _one("host-handle-stays", "host_ctl/irq_domain.py", "        self.chip.command(Command.RELEASE_INT_HANDLE, entry | 1 << 16)\n        self.chip.ims_write(entry, _ADDRESS, RESET",
+         "        self.chip.ims_write(entry, _ADDRESS, RESET",
+         "the handle of a freed entry is live for its next owner before he has asked", "the virtual device has released it already: by the host's test",
+         ("host_ctl/tests/test_irq_domain.py",)),
+    _one("host-owner-not-written", "host_ctl/irq_domain.py", "ignore | self.owner_id << 12 | _PASID_ENABLE |", "ignore |", "entries belong to nobody", "interrupts are refused to their owner"),
+    _one("host-disarm-keeps-owner", "host_ctl/irq_domain.py", "        self.chip.ims_write(self.entry, _CONTROL, _MASK)", "        self.mask()",
+         "what is being taken away still passes the check", "a disarmed entry is not refused"),
+    _one("host-pasid-twice", "host_ctl/pasid.py", "        self._used.add(pasid)\n        self._advance()", "        self._used.add(pasid)\n        if len(self._used) != 2:\n            self._advance()\n        else:\n            self._used.discard(pasid)",
+         "two mdevs have one PASID", "interrupts cross, or DMA"),
+    _one("host-pasid-reused", "host_ctl/pasid.py", "        while self._next in self._used:", "        self._next = self._first\n        while self._next in self._used:",
+         "the PASID of a VM that has gone is the next one's", "nothing is left that it could match: by the host's test", ("host_ctl/tests/test_pasid.py",)),
+    _one("host-pasid-cut", "host_ctl/physical.py", "pasid << 8 | 1 << 28", "(pasid & 0xFFF) << 8 | 1 << 28", "a queue runs with a part of its PASID", "DMA and interrupts fail"),
+    _one("host-wq-twice", "host_ctl/physical.py", "        return self._free_wqs.pop()", "        return self._free_wqs.pop() if len(self._free_wqs) != 3 else self._free_wqs[-1]",
+         "two mdevs have one work queue", "the second cannot be set up"),
+    Defect("host-wq-not-reset", (
+        Edit("host_ctl/mdev.py", "        undo.callback(parts.chip.reset_wq, self.wq)\n", ""),
+        Edit("host_ctl/physical.py", "        if mode or state:", "        if mode and state > 3:"),
+    ), "the next owner of a queue gets it as it was", "a queue that is not Disabled cannot be enabled; or the order of commands"),
+    _one("host-pasid-entry-stays", "host_ctl/mdev.py", "        undo.callback(parts.chip.device.pasid_clear, self.pasid)\n", "",
+         "the address space of an mdev that has gone can be entered", "a table entry is not given back"),
+    _one("host-remap-freed-early", "host_ctl/mdev.py", "            undo.callback(self._parts.remapping.free, entry)\n            undo.callback(interrupt.disarm)",
+         "            undo.callback(interrupt.disarm)\n            undo.callback(self._parts.remapping.free, entry)",
+         "an entry is armed without a way for its message", "its queue is quiet by then: by the host's test", ("host_ctl/tests/test_mdev.py", "host_ctl/tests/test_host.py")),
+    _one("host-remap-elsewhere", "host_ctl/remapping.py", "self._device.remap_set(entry.index, vdev, vector)", "self._device.remap_set(entry.index, vdev, vector ^ 3 if vector in (1, 2) else vector)",
+         "vectors of an mdev are exchanged", "interrupts arrive elsewhere"),
+    _one("host-remap-not-cleared", "host_ctl/remapping.py", "        self._device.remap_clear(entry.index)\n", "", "a remapping entry leads to a VM that has gone", "it is not given back"),
+    _one("host-foreign-handles", "host_ctl/irq_domain.py", "        return self.entry\n\n    def program", "        return self.entry ^ 2\n\n    def program", "guests are told the handles of others", "interrupts are refused to their owner"),
+    _one("host-serves-on", "host_ctl/mdev.py", "        undo.callback(self.vdev.stop_serving)\n", "", "a client may go on after its mdev has gone", "resources are not given back"),
+)  # fmt: skip
+
+# ---- other types ----
+
+TYPES = (
+    _one("cfg-limits-unchecked", VDEV + "vqcfg.c", "	return WQCFG_LIMITS_XFER(limits) > WQCFG_LIMITS_XFER(most) ? CMDERR_WQ_XFER : CMDERR_NONE;",
+         "	return WQCFG_LIMITS_XFER(limits) > 31 ? CMDERR_WQ_XFER : CMDERR_NONE;", "a guest gives itself more than it was granted",
+         "by the test of the type", ("device_model/tests/test_core_configurable.py",)),
+    _one("cfg-size-not-applied", VDEV + "vqcfg.c", "	idxd_wq_set_limit(idxd, vq->config.wq, cfg->wq[WQCFG_SIZE]);\n", "", "the size that a guest configures bounds nothing",
+         "by the test of the type", ("device_model/tests/test_core_configurable.py",)),
+    _one("own-handle-state-ignored", CORE + "msix.c", "msix->config.handles && !vector->requested &&", "msix->config.handles && !vector->requested && vector->perm &&",
+         "a device of its own takes handles that were never given", "by the test of the chip", ("device_model/tests/test_core_chip_work.py", "device_model/tests/test_core_handles.py")),
+    Defect("own-vector-shifted", (Edit(VDEV + "vowned.c", "		.vector = message->entry,", "		.vector = message->entry ^ 1,"),),
+           "the ledger of a device of its own names another vector", "it differs from the guest's counters", mdev_type="dsa-pf-v1"),
+    Defect("own-vmask-ignored", (Edit(CORE + "msix.c", "	return function_may_send(msix) && (!(vector->ctrl", "	return function_may_send(msix) && (vector || !(vector->ctrl"),),
+           "masks of a device of its own have no effect", "an interrupt while masked", mdev_type="dsa-pf-v1"),
+    _one("own-dma-with-pasid", VDEV + "vowned.c", "	(void)pasid;\n	return !pasid_enable && vmemory_enter", "	(void)pasid;\n	(void)pasid_enable;\n	return vmemory_enter",
+         "a PASID of a device of its own reaches the VM", "no queue of it can have one: by the test of the core", ("device_model/tests/test_core_types.py",)),
+)  # fmt: skip
+
+DEFECTS: tuple[Defect, ...] = (*HANDLES, *IMS, *VIRTUAL, *ENDINGS, *PLATFORM_DEFECTS, *HOST, *TYPES)
