@@ -318,9 +318,9 @@ PLATFORM_DEFECTS = (
          "turn->terms.pasid_enable, field(turn->wq->current.desc, 0, 3) & 0xFFFFF ? (uint32_t)field(turn->wq->current.desc, 0, 3) & 0xFFFFF"
          " : turn->terms.pasid, turn->scratch);",
          "DMA goes to the address space of the PASID that a descriptor names", "a record does not come"),
-    _one("record-to-another-space", CORE + "completion.c", "	if (!request->terms->iaa)\n		return memory_write(memory,",
-         "	if (!request->terms->iaa && outcome->status == STATUS_HANDLE) {\n		turn_leave(turn);\n		turn->terms.pasid ^= 1;\n		memory = turn_memory(turn);\n	}\n"
-         "	if (!request->terms->iaa)\n		return memory_write(memory,",
+    _one("record-to-another-space", CORE + "completion.c", "	if (request->terms->iaa)\n		return write_iaa_record(turn,",
+         "	if (outcome->status == STATUS_HANDLE) {\n		turn_leave(turn);\n		turn->terms.pasid ^= 1;\n	}\n"
+         "	if (request->terms->iaa)\n		return write_iaa_record(turn,",
          "the record of a refused descriptor goes into another VM", "it does not come"),
     _one("dma-without-bus-master", VDEV + "vmemory.c", "!vdev->attached || !vdev->bus_master", "!vdev->attached",
          "DMA without Bus Master Enable", "a record comes while it is off", ("device_model/tests/test_core_halt.py", "device_model/tests/test_core_config.py", "device_model/tests/test_core_memory.py")),
