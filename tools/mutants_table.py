@@ -363,7 +363,6 @@ HOST = (
          "vectors of an mdev are exchanged", "interrupts arrive elsewhere"),
     _one("host-remap-not-cleared", "host_ctl/remapping.py", "        self._device.remap_clear(entry.index)\n", "", "a remapping entry leads to a VM that has gone", "it is not given back"),
     _one("host-foreign-handles", "host_ctl/irq_domain.py", "        return self.entry\n\n    def program", "        return self.entry ^ 2\n\n    def program", "guests are told the handles of others", "interrupts are refused to their owner"),
-    _one("host-serves-on", "host_ctl/mdev.py", "        undo.callback(self.vdev.stop_serving)\n", "", "a client may go on after its mdev has gone", "resources are not given back"),
 )  # fmt: skip
 
 # ---- other types ----
