@@ -103,6 +103,7 @@ require_packages() {
     has_venv || missing+=("$version-venv")
     has_python_headers || missing+=("$version-dev")
     has_compiler || missing+=(gcc libc6-dev)
+    command -v patch >/dev/null || missing+=(patch)
     has_isal || missing+=(libisal-dev)
     has_certificates || wanted+=(ca-certificates)
     if ((${#missing[@]} + ${#wanted[@]} == 0)); then

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -21,10 +23,11 @@ VECTORS = 3
 @asynccontextmanager
 async def a_rig(session: Session, *, eventfd: bool) -> AsyncIterator[Rig]:
     """Two guests of their own, which end with the test: QEMU aborts on the unplug of a device whose MSI-X it manages."""
+    folder = Path(tempfile.mkdtemp(dir=session.folder.path))  # the session has mdevs of its own
     host = await asyncio.to_thread(make_host, 2, VECTORS)
     try:
-        async with running_guests(2, session.image, session.qemu, session.folder.path, accelerator="tcg") as members:
-            rig = Rig(host, members, session.folder.path, vectors=VECTORS, seed=3, eventfd=eventfd)
+        async with running_guests(2, session.image, session.qemu, folder, accelerator="tcg") as members:
+            rig = Rig(host, members, folder, vectors=VECTORS, seed=3, eventfd=eventfd)
             for member in members:
                 await rig.plug(member)
             yield rig

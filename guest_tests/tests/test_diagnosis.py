@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -26,10 +28,11 @@ NAME = "test_a_drain_ends"
 @asynccontextmanager
 async def a_rig(session: Session, guests: int) -> AsyncIterator[Rig]:
     """Guests of their own, each with an mdev."""
+    folder = Path(tempfile.mkdtemp(dir=session.folder.path))  # the session has mdevs of its own
     host = await asyncio.to_thread(make_host, guests, 2)
     try:
-        async with running_guests(guests, session.image, session.qemu, session.folder.path, accelerator="tcg") as members:
-            rig = Rig(host, members, session.folder.path, vectors=2, seed=3)
+        async with running_guests(guests, session.image, session.qemu, folder, accelerator="tcg") as members:
+            rig = Rig(host, members, folder, vectors=2, seed=3)
             for member in members:
                 await rig.plug(member)
             yield rig
