@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import mmap
 import os
@@ -39,14 +38,16 @@ class GuestRam:
     def close(self) -> None:
         """Gives the descriptor and the mapping back. Idempotent.
 
-        Where somebody still holds a memoryview of `map`, the mapping goes with the last view.
+        Where somebody still holds a memoryview of `map`, the mapping goes with the last view. There is no `map` any more then.
         """
         if not self._open:
             return
         self._open = False
         os.close(self.fd)
-        with contextlib.suppress(BufferError):
+        try:
             self.map.close()
+        except BufferError:
+            del self.map  # else it would go with this object, and a guest is part of cycles
 
     @property
     def closed(self) -> bool:

@@ -56,6 +56,18 @@ def test_close_is_not_stopped_by_a_view_that_is_still_held() -> None:
     assert view[0] == 0
 
 
+def test_mapping_goes_with_the_last_view_though_the_ram_is_still_known() -> None:
+    before = open_fds()
+    ram = GuestRam(MIB)
+    view = memoryview(ram.map)
+    ram.close()
+    held = open_fds() - before
+    view.release()
+    assert ram.closed
+    assert len(held) == 1
+    assert open_fds() == before
+
+
 @pytest.mark.parametrize("size", [0, -4096, 4095, 4097])
 def test_odd_size_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="positive multiple"):
