@@ -46,6 +46,7 @@ struct platform; struct idxd; struct iommu; struct ledger; struct vdev; struct i
 
 struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engines);
 void platform_stop(struct platform *platform);
+int platform_start(struct platform *platform);
 void platform_destroy(struct platform *platform);
 struct idxd *platform_idxd(struct platform *platform);
 struct iommu *platform_iommu(struct platform *platform);

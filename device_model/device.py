@@ -222,13 +222,21 @@ class Device:
         self._call("idxd_submit", self._idxd, wq, 0 if msix else 1, desc, 0)
 
     def step(self) -> bool:
-        """A turn of each engine: a descriptor, or members of a batch. False if none had work. Only with run_engine=False."""
+        """A turn of each engine: a descriptor, or members of a batch. False if none had work. Only while no threads run them."""
         worked = [self.step_engine(engine) for engine in range(self.config.num_engines)]
         return any(worked)
 
     def step_engine(self, engine: int) -> bool:
-        """A turn of one engine; False if it had no work. Only with run_engine=False."""
+        """A turn of one engine; False if it had no work. Only while no threads run them."""
         return bool(self._call("idxd_engine_step", self._idxd, engine))
+
+    def stop_engines(self) -> None:
+        """Ends the engines' threads, each after its turn: what is queued or begun stays as it is until step(). Idempotent."""
+        self._call("platform_stop", self._platform)
+
+    def start_engines(self) -> None:
+        """Threads run the engines again. Not while another thread stops them. DeviceError: there is no thread to be had."""
+        _check(self._call("platform_start", self._platform), "the engines")
 
     def halt(self) -> None:
         """The Halt state (5.7), as when Bus Master Enable is cleared in the midst of work. Returns when the device is silent."""

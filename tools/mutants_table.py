@@ -272,7 +272,7 @@ _QUIET = ("device_model/tests/test_core_burn_down.py",)
 
 ENDINGS = (
     _one("drain-not-waited", CORE + "quiet.c", "	if (wq->begun && wq->current.cause <= upto)\n		return false;\n	return wq->count == 0 || wq->ring[wq->head].cause > upto;",
-         "	return upto != 0 || wq->begun;", "commands end while descriptors are queued or run", "a record or interrupt comes after the end", ("guest_tests/tests/test_agent_cases_device.py::test_nothing_is_written_or_signalled_after_what_drops", "device_model/tests/test_core_commands.py",)),
+         "	return wq != NULL || upto != 0;", "commands end while descriptors are queued or run", "a record or interrupt comes after the end", ("guest_tests/tests/test_agent_cases_device.py::test_nothing_is_written_or_signalled_after_what_drops", "device_model/tests/test_core_commands.py",)),
     _one("running-not-waited", CORE + "quiet.c", "	if (wq->begun && wq->current.cause <= upto)\n		return false;\n", "",
          "commands end while a descriptor runs", "by all threads at once: a guest hits it by chance", ("device_model/tests/test_core_engines.py", "device_model/tests/test_core_under_sanitizers.py::test_promises_hold_while_all_threads_work")),
     _one("abort-drops-nothing", CORE + "quiet.c", "	if (command != WQ_DRAIN && command != WQ_DISABLE)\n		drop_all(idxd, index);", "	(void)drop_all;",

@@ -175,6 +175,13 @@ void idxd_engine_run(struct idxd *idxd, uint32_t index)
 	pthread_mutex_unlock(&idxd->lock);
 }
 
+void idxd_let_engines_run(struct idxd *idxd)
+{
+	pthread_mutex_lock(&idxd->lock);
+	idxd->stopping = false;
+	pthread_mutex_unlock(&idxd->lock);
+}
+
 void idxd_stop_engines(struct idxd *idxd)
 {
 	pthread_mutex_lock(&idxd->lock);

@@ -155,6 +155,8 @@ bool idxd_engine_step(struct idxd *idxd, uint32_t engine);
 /* An engine's life: turns until idxd_stop_engines; sleeps while there is no work. Call it in a thread of its own. */
 void idxd_engine_run(struct idxd *idxd, uint32_t engine);
 void idxd_stop_engines(struct idxd *idxd);
+/* Takes idxd_stop_engines() back, once all threads have returned from idxd_engine_run(): it may be called again. */
+void idxd_let_engines_run(struct idxd *idxd);
 
 #ifdef VDSA_PLANTED_FAULTS
 void idxd_plant_fault(struct idxd *idxd, enum planted_fault fault);

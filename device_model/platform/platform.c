@@ -25,6 +25,7 @@ struct platform {
 	struct iommu *iommu;
 	struct ledger *ledger;
 	struct engine_thread engines[MAX_ENGINES];
+	uint32_t num_engines;
 	uint32_t num_running;
 	pthread_mutex_t lock; /* owners */
 	pthread_cond_t left;
@@ -108,14 +109,14 @@ static void stop_engines(struct platform *platform)
 }
 
 /* With all signals blocked: they are for the threads of the program that uses this library. */
-static bool start_engines(struct platform *platform, uint32_t count)
+static bool start_engines(struct platform *platform)
 {
 	sigset_t all, before;
 	int error = 0;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (uint32_t i = 0; i < count && error == 0; i++) {
+	for (uint32_t i = 0; i < platform->num_engines && error == 0; i++) {
 		struct engine_thread *engine = &platform->engines[i];
 
 		*engine = (struct engine_thread){ .platform = platform, .index = i };
@@ -160,6 +161,7 @@ struct platform *platform_create(const struct idxd_config *config, size_t ledger
 		free(platform);
 		return NULL;
 	}
+	platform->num_engines = config->num_engines;
 	platform->ledger = ledger_create(ledger_capacity);
 	if (platform->ledger) {
 		platform->iommu = iommu_create(platform->ledger);
@@ -167,7 +169,7 @@ struct platform *platform_create(const struct idxd_config *config, size_t ledger
 	}
 	if (!platform->iommu || !platform->idxd)
 		goto fail;
-	if (run_engines && !start_engines(platform, config->num_engines))
+	if (run_engines && !start_engines(platform))
 		goto fail;
 	return platform;
 fail:
@@ -178,6 +180,14 @@ fail:
 void platform_stop(struct platform *platform)
 {
 	stop_engines(platform);
+}
+
+int platform_start(struct platform *platform)
+{
+	if (platform->num_running > 0)
+		return 0;
+	idxd_let_engines_run(platform->idxd);
+	return start_engines(platform) ? 0 : -EAGAIN;
 }
 
 void platform_destroy(struct platform *platform)

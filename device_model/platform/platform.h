@@ -15,8 +15,10 @@ struct wq_owner {
 
 /* run_engines: false gives a device whose engines are stepped by idxd_engine_step(), for tests of the core. NULL: out of memory, bad value. */
 struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engines);
-/* Ends and joins the engines: afterwards the device does nothing on its own. Idempotent. */
+/* Ends and joins the engines, each after its turn: afterwards the device does nothing on its own. Idempotent. */
 void platform_stop(struct platform *platform);
+/* The engines go on where platform_stop() has ended them. Not while another thread is in platform_stop(). -EAGAIN: no thread to be had. */
+int platform_start(struct platform *platform);
 /* All virtual devices must be gone. Stops first. */
 void platform_destroy(struct platform *platform);
 

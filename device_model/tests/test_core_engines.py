@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from device_model.tests.core_rig import ACTIVE, CMDSTATUS, RECORDS, SUCCESS, Cmd, GuestView, Machine, firing
 from device_model.tests.protocol_rig import ASAN, C_TESTS, TSAN, build_c, sources
 
 SANITIZERS = [pytest.param(ASAN, id="address"), pytest.param(TSAN, id="thread")]
@@ -21,6 +23,13 @@ def run(name: str, flags: tuple[str, ...], *arguments: object) -> list[str]:
     return done.stdout.splitlines()
 
 
+def until_idle(guest: GuestView) -> int:
+    """CMDSTATUS when no command is active any more; the test's own limit bounds it."""
+    while (status := guest.read(CMDSTATUS)) & ACTIVE:
+        pass
+    return status
+
+
 def test_engines_keep_their_promises_turn_by_turn() -> None:
     assert len(run("test_engines", ASAN)) == 19
 
@@ -34,3 +43,26 @@ def test_engines_sleep_while_idle_and_leave_no_descriptor_lying(flags: tuple[str
 @pytest.mark.parametrize(("flags", "rounds"), [(ASAN, 20_000), (TSAN, 10_000)], ids=["address", "thread"])
 def test_order_and_silence_hold_while_many_engines_work(flags: tuple[str, ...], rounds: int, seed: int) -> None:
     assert run("stress_engines", flags, seed, rounds)[-1].endswith(" records")
+
+
+def test_engines_that_were_stopped_leave_work_where_it_is_and_go_on_with_it(tmp_path: Path) -> None:
+    with Machine(tmp_path) as machine:
+        guest = machine.started()
+        machine.device.start_engines()
+        guest.submit(firing(RECORDS, guest.handle))
+        guest.command(Cmd.DRAIN_WQ, 1)
+        first = until_idle(guest), guest.record().status, guest.vectors()
+        machine.device.stop_engines()
+        machine.device.stop_engines()
+        guest.put(RECORDS, bytes(32))
+        guest.submit(firing(RECORDS, guest.handle), firing(RECORDS + 32, guest.handle))
+        stepped = machine.device.step()
+        held = guest.command(Cmd.DRAIN_WQ, 1), guest.record(RECORDS + 32).status, guest.vectors()
+        machine.device.start_engines()
+        machine.device.start_engines()
+        second = until_idle(guest), guest.record(RECORDS + 32).status, guest.vectors()
+
+    assert first == (0, SUCCESS, [1])
+    assert stepped
+    assert held == (ACTIVE, 0, [1])
+    assert second == (0, SUCCESS, [1])

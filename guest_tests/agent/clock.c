@@ -6,26 +6,52 @@
 #define CALIBRATION_NS 200000u
 #define SPIN_US 50u
 #define NAP_NS 100000u
+#define TRIES 4
+
+/* Both clocks at one moment. */
+struct moment {
+    uint32_t count;
+    uint64_t tsc;
+};
+
+/* The host may take the CPU away between two readings: the closest pair of some is taken. */
+static struct moment moment_now(void)
+{
+    struct moment best = { 0 };
+    uint64_t closest = UINT64_MAX;
+
+    for (unsigned i = 0; i < TRIES; i++) {
+        uint64_t before = rdtsc();
+        uint32_t count = lapic_count();
+        uint64_t apart = rdtsc() - before;
+
+        if (apart >= closest)
+            continue;
+        closest = apart;
+        best = (struct moment){ .count = count, .tsc = before };
+    }
+    return best;
+}
 
 void clock_start(struct agent *agent)
 {
-    agent->clock_start = lapic_count();
-    agent->tsc_start = rdtsc();
+    struct moment now = moment_now();
+
+    agent->clock_start = now.count;
+    agent->tsc_start = now.tsc;
 }
 
 void clock_calibrate(struct agent *agent)
 {
+    struct moment now;
     uint32_t ns;
-    uint64_t tsc;
 
     /* Bounded, should the counter stand still. */
-    for (unsigned i = 0; i < 1000000; i++) {
-        ns = agent->clock_start - lapic_count();
-        tsc = rdtsc();
-        if (ns >= CALIBRATION_NS)
-            break;
-    }
-    agent->tsc_khz = (tsc - agent->tsc_start) * 1000000 / (ns ? ns : 1);
+    for (unsigned i = 0; i < 1000000 && agent->clock_start - lapic_count() < CALIBRATION_NS; i++)
+        ;
+    now = moment_now();
+    ns = agent->clock_start - now.count;
+    agent->tsc_khz = (now.tsc - agent->tsc_start) * 1000000 / (ns ? ns : 1);
     agent->shared->tsc_khz = agent->tsc_khz;
 }
 

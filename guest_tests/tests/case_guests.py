@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
+from device_model.ledger import LedgerRecord
 from guest_tests.agent_build import AgentImage
 from guest_tests.agent_link import AgentLink
 from guest_tests.agent_numbers import ItemResult, SlotState
@@ -27,7 +29,7 @@ SLOT, BAR0, PORTALS = 0, 0, 2
 VECTORS = 2
 PORTAL = 0x1000
 GENCTRL, GENSTS, INTCAUSE, CMD, SWERROR = 0x88, 0x90, 0x98, 0xA0, 0xC0
-RESET_DEVICE = 5 << 20
+RESET_DEVICE, REQUEST_HANDLE, INTERRUPT = 5 << 20, 13 << 20, 1 << 31
 NO_MEMORY = 0x1_0000_0000_0000
 """A guest-physical address far beyond the RAM."""
 MSI_WINDOW = 0xFEE0_1000
@@ -53,6 +55,8 @@ class Attendant:
     mdev: Mdev
     report: EnableReport
     before: Counters
+    canaries: int = 0
+    """Interrupts of vector 0 since the test began that all_counted() has asked for."""
 
     @property
     def link(self) -> AgentLink:
@@ -100,8 +104,9 @@ class Attendant:
         return item.status
 
     async def post(self, *descriptors: bytes, portal: int = PORTAL) -> None:
-        """Stores descriptors as they are and waits for none of them."""
+        """Stores descriptors as they are and waits for none of them; the device has them then, for a read comes behind stores."""
         await self.link.submit(SLOT, [Item(one, wait_completion=False) for one in descriptors], portal=portal)
+        await self.read(GENSTS, 4)
 
     async def post_and_drain(self, *descriptors: bytes, portal: int = PORTAL) -> None:
         """Stores descriptors as they are; returns when they have ended: a No-op behind them has (in order, 3.9)."""
@@ -132,14 +137,44 @@ class Attendant:
         outcome = (await self.link.submit(SLOT, [item], portal=PORTAL)).items[0]
         return outcome.result is ItemResult.DONE and outcome.interrupts == 1
 
+    def begin(self) -> None:
+        """Counting begins anew."""
+        self.before = self.link.counters()
+        self.canaries = 0
+
     def counted(self) -> dict[int, int]:
-        """MSI-X vector -> interrupts since the test began; strays are at vector -1."""
+        """MSI-X vector -> interrupts since the test began, canaries left out; strays are at vector -1.
+
+        What the device has sent need not be here yet: QEMU hands interrupts on in its main loop, and the reply to a register
+        read, which is not, may be faster.
+        """
         now = self.link.counters()
         base = self.link.slot(SLOT).vector_base
         top = base + self.link.vectors_per_slot
         seen = {vector - base: n for vector, n in now.since(self.before).items() if base <= vector < top}
-        strays = now.stray_total - self.before.stray_total
-        return seen | ({-1: strays} if strays else {})
+        seen[0] = seen.get(0, 0) - self.canaries
+        seen[-1] = now.stray_total - self.before.stray_total
+        return {vector: count for vector, count in seen.items() if count}
+
+    async def arrived(self, vector: int, count: int = 1) -> None:
+        """Returns when so many interrupts have been counted at a vector since the test began."""
+        cpu_vector = self.link.slot(SLOT).vector_base + vector
+        await self.link.wait_count(cpu_vector, self.before.count[cpu_vector] + count)
+
+    async def all_counted(self) -> dict[int, int]:
+        """counted(), when all that the device has sent so far has arrived.
+
+        MSI-X must be on, no command active, and no interrupt of vector 0 on its way.
+
+        The canary is the interrupt that a command asks for at its end, at vector 0. Interrupts do not overtake each other on
+        their way, and of those that have arrived a CPU takes the one with the lowest vector last.
+        """
+        base = self.link.slot(SLOT).vector_base
+        expected = self.link.counters().count[base] + 1
+        await self.link.command(SLOT, INTERRUPT | REQUEST_HANDLE)  # of vector 0: refused, and changes nothing
+        await self.link.wait_count(base, expected)
+        self.canaries += 1
+        return self.counted()
 
     async def read(self, offset: int, size: int = 8) -> int:
         return await self.link.mmio_read(SLOT, BAR0, offset, size)
@@ -157,7 +192,6 @@ class Attendant:
         await self.write(SWERROR, 3, 8)
         await self.write(INTCAUSE, 0xFFFF_FFFF)
         await self.write(GENCTRL, 0)  # its own events would be interrupts at vector 0
-        self.before = self.link.counters()
 
     async def restart(self) -> None:
         """Whatever the test has left: bus master and MSI-X on, the device reset and enabled."""
@@ -175,14 +209,48 @@ class Pair:
     attacker: Attendant
     victim: Attendant
     host: Host
+    engine: threading.Lock = field(default_factory=threading.Lock)
+    """Held by whoever has the engine in hands."""
+
+    # ---- the engine, which serves both ----
+
+    async def hold_engine(self) -> None:
+        """What is queued from now on stays where it is, until the engine is let go or steps."""
+        await asyncio.to_thread(self.host.device.stop_engines)
+
+    async def step_engine(self, turns: int) -> None:
+        """So many turns of an engine that is held, or fewer if it finds no more work. Of a batch, a member of 256 KiB or more."""
+
+        def step() -> None:
+            with self.engine:
+                all(self.host.device.step() for _ in range(turns))
+
+        await asyncio.to_thread(step)
+
+    async def let_engine_go(self) -> None:
+        """It works again as ever."""
+
+        def start() -> None:
+            with self.engine:
+                self.host.device.start_engines()
+
+        await asyncio.to_thread(start)
+
+    # ---- what has happened ----
+
+    def ledger(self) -> list[LedgerRecord]:
+        """Records of the attacker since the test began, or since the last call. Those of its commands have cause 0."""
+        records, lost = self.host.read_ledger()
+        assert lost == 0
+        return [record for record in records if record.requester == self.attacker.mdev.id]
 
     async def victim_is_untouched(self) -> bool:
         """No interrupt, nothing pending, no error; and it is no dead witness: its own interrupts arrive."""
-        quiet = self.victim.counted() == {}
+        quiet = await self.victim.all_counted() == {}
         pending = [interrupt.pending for interrupt in self.victim.mdev.interrupts]
         error = await self.victim.swerror()
         alive = [await self.victim.fires(vector) for vector in range(1, VECTORS + 1)]
-        own = self.victim.counted() == dict.fromkeys(range(1, VECTORS + 1), 1)
+        own = await self.victim.all_counted() == dict.fromkeys(range(1, VECTORS + 1), 1)
         return quiet and own and not any(pending) and not error.valid and all(alive)
 
 
@@ -210,9 +278,11 @@ async def both(qemu: QemuBinary, agent_image: AgentImage) -> AsyncIterator[Pair]
 
 @pytest.fixture
 async def pair(both: Pair) -> AsyncIterator[Pair]:
-    both.attacker.before = both.attacker.link.counters()
-    both.victim.before = both.victim.link.counters()
+    both.attacker.begin()
+    both.victim.begin()
+    both.host.read_ledger()  # what is in it is the past
     yield both
+    await both.let_engine_go()
     await both.attacker.restart()
 
 
@@ -233,5 +303,3 @@ def move(source: int, destination: int, size: int, *, flags: Flag = WITH_RECORD,
 def unrecorded(raw: bytes, record: int) -> bytes:
     """The descriptor with a record at an address of the attacker's choice."""
     return raw[:8] + record.to_bytes(8, "little") + raw[16:]
-
-

@@ -186,9 +186,11 @@ def test_leftovers_of_a_killed_run_are_removed_by_the_next_and_do_not_disturb_it
 
 def test_second_run_into_one_report_folder_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
     with running(tmp_path) as first:
-        first.until("Scenarios")
+        first.until("Preparing")
+        first.process.send_signal(signal.SIGSTOP)  # so that it does not end before the other has tried
         with running(tmp_path) as second:
             refused = second.end()
+        first.process.send_signal(signal.SIGCONT)
         status = first.end()
 
     assert refused == 2

@@ -69,8 +69,16 @@ async def test_launch_error_shows_command_line_status_and_log(qemu: QemuBinary, 
     assert open_fds() == before
 
 
+def until_said(log: Path, words: str) -> None:
+    """Holds the event loop up until a log has these words; the test's own limit bounds it."""
+    while words not in log.read_text():
+        time.sleep(0.001)
+
+
 async def test_qemu_that_never_answers_is_a_launch_error_and_is_killed(folder: Path) -> None:
     before = open_fds()
+    # Runs as soon as the launch is waited for: what the program has to say it has said before the limit is over.
+    asyncio.get_running_loop().call_soon(until_said, folder / "mute.log", "stuck")
     with pytest.raises(QemuLaunchError, match="no answer in") as caught:
         await Guest.start(GuestSpec("mute"), MUTE, folder, limit_s=0.3)
     assert caught.value.log_tail == ("stuck",)
