@@ -28,9 +28,9 @@ struct vdev_vector { uint32_t entry, handle; };
 struct vdev_config {
     uint32_t id, wq, num_vectors, vmm_owns_msix;
     uint64_t gencap, wqcap, grpcap, engcap, opcap, cmdcap;
-    uint32_t wq_size, wq_mode, wq_limits;
+    uint32_t wq_size, wq_mode, wq_limits, mapped_portal;
 };
-struct vdev_own_config { uint32_t id, vmm_owns_msix, run_engines; struct idxd_config device; };
+struct vdev_own_config { uint32_t id, vmm_owns_msix, run_engines, mapped_portal; struct idxd_config device; };
 struct vlint_range { uint64_t offset, size; };
 struct vlint_bar0 { uint32_t count; struct vlint_range ranges[8]; };
 struct vdev_stats { uint64_t interrupts, interrupts_lost, descriptors, partial_stores, resets; };
@@ -42,7 +42,8 @@ struct vfu_server_stats {
     ...;
 };
 
-struct platform; struct idxd; struct store; struct host_memory; struct iommu; struct ledger; struct vdev; struct iommu_target; struct vfu_server;
+struct store; struct host_memory;
+struct platform; struct idxd; struct iommu; struct ledger; struct vdev; struct iommu_target; struct vfu_server;
 
 struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engines);
 void platform_stop(struct platform *platform);

@@ -67,8 +67,8 @@ class DeviceConfig:
     total_wq_size: int = 8192
     """Descriptors over all work queues, 1 to 65,535."""
     num_ims: int = 2048
-    """Entries of the message store: array, a multiple of 256, at most 16,128, 0 for none; table, of the pool, a multiple of 256, at
-    most 2,097,152; queue and msix: 0."""
+    """Entries of the message store: array, a multiple of 256, at most 16,128, 0 for none; table, of the pool, a multiple of 256,
+    at most 2,097,152; queue and msix: 0."""
     max_xfer_log2: int = 21
     max_batch_log2: int = 5
     num_groups: int = 1
@@ -101,6 +101,8 @@ class VdevConfig:
     wq_mode: int
     wq_limits: int
     vmm_owns_msix: bool = False
+    mapped_portal: bool = False
+    """The guest maps its portals (vdev/vmapped.c) instead of trapping at each store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class OwnVdevConfig:
     id: int
     device: DeviceConfig
     vmm_owns_msix: bool = False
+    mapped_portal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +291,10 @@ class Device:
             raise DeviceError(f"host memory has nothing of {size} bytes at {address:#x}")
 
     def memory_update(self, address: int, clear: int, set_: int) -> int:
-        """In 4 bytes, as one: takes away the bits of `clear`, adds those of `set_`; returns what was there. DeviceError: nothing is."""
+        """In 4 bytes, as one: takes away the bits of `clear`, adds those of `set_`; returns what was there.
+
+        DeviceError: nothing is there.
+        """
         before = self._ffi.new("uint32_t *")
         if not self._call("host_memory_update", self._memory, address, clear, set_, before):
             raise DeviceError(f"host memory has no word at {address:#x}")
@@ -426,6 +432,7 @@ class Vdev:
     def _make_own(self, platform: object, config: OwnVdevConfig, error: Any) -> Any:
         values: dict[str, Any] = {"id": config.id, "device": _fields(config.device)}
         values |= {"vmm_owns_msix": config.vmm_owns_msix, "run_engines": self._device.run_engine}
+        values |= {"mapped_portal": config.mapped_portal}
         return self._lib.vdev_create_own(platform, self._ffi.new("struct vdev_own_config *", values), error)
 
     def step(self) -> bool:

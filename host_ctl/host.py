@@ -106,14 +106,22 @@ class Host:
         """Mdevs that are devices of their own."""
         return sum(mdev.type.own is not None for mdev in self.mdevs.values())
 
-    def create(self, type_name: str, vectors: int, folder: Path, *, eventfd: bool = False) -> Mdev:
-        """An mdev served on a fresh socket in `folder`. Raises a HostError or DeviceError and leaves nothing behind."""
+    def create(
+        self, type_name: str, vectors: int, folder: Path, *, eventfd: bool = False, mapped_portal: bool = False
+    ) -> Mdev:
+        """An mdev served on a fresh socket in `folder`. Raises a HostError or DeviceError and leaves nothing behind.
+
+        mapped_portal: its guest maps the portals; the device looks for descriptors in them (docs/mapped-portal.md).
+        """
         mdev_type = self.type(type_name)
         with self._lock:
             if mdev_type.own is not None and self.own_devices == MAX_OWN_DEVICES:
                 raise OwnDevicesExhausted(f"a host has at most {MAX_OWN_DEVICES} devices of their own: destroy an mdev first")
             mdev_id = next(self._ids)
-            mdev = Mdev(self.parts, mdev_type, mdev_id, vectors, folder / f"m{mdev_id}", eventfd=eventfd)
+            mdev = Mdev(
+                self.parts, mdev_type, mdev_id, vectors, folder / f"m{mdev_id}",
+                eventfd=eventfd, mapped_portal=mapped_portal,
+            )  # fmt: skip
             self.mdevs[mdev_id] = mdev
         return mdev
 

@@ -45,7 +45,15 @@ class Mdev:
     """A composed mdev. Everything it was given is undone, in reverse order, by close() or if a step of its making fails."""
 
     def __init__(
-        self, parts: Parts, mdev_type: MdevType, mdev_id: int, vectors: int, socket: Path, *, eventfd: bool
+        self,
+        parts: Parts,
+        mdev_type: MdevType,
+        mdev_id: int,
+        vectors: int,
+        socket: Path,
+        *,
+        eventfd: bool,
+        mapped_portal: bool = False,
     ) -> None:
         """`vectors`: those besides vector 0. Raises what the parts raise; then nothing is left of it."""
         mdev_type.check_vectors(vectors)
@@ -58,6 +66,7 @@ class Mdev:
         self.interrupts: list[ImsInterrupt] = []
         self._parts = parts
         self._eventfd = eventfd
+        self.mapped_portal = mapped_portal
         with ExitStack() as undo:
             if mdev_type.own is None:
                 self._compose(undo)
@@ -68,7 +77,7 @@ class Mdev:
 
     def _make_own(self, undo: ExitStack) -> None:
         config = self.type.own_config(self.id, eventfd=self._eventfd)
-        self.vdev: Vdev = self._parts.chip.device.create_vdev(config)
+        self.vdev: Vdev = self._parts.chip.device.create_vdev(replace(config, mapped_portal=self.mapped_portal))
         undo.callback(self.vdev.close)
 
     def _serve(self, undo: ExitStack) -> None:
@@ -86,7 +95,8 @@ class Mdev:
         undo.callback(parts.domain.free_block, block)
         self.interrupts = [block.parcel() for _ in range(self.vectors)]
         config = parts.describe(self.type, self.id, self.wq, parts.chip.wq_size, self.interrupts, self._eventfd)
-        self.vdev = parts.chip.device.create_vdev(replace(config, opcap=parts.chip.device.read(_OPCAP, 8)))
+        opcap = parts.chip.device.read(_OPCAP, 8)
+        self.vdev = parts.chip.device.create_vdev(replace(config, opcap=opcap, mapped_portal=self.mapped_portal))
         undo.callback(self.vdev.close)
         parts.chip.device.pasid_set(self.pasid, self.vdev)
         undo.callback(parts.chip.device.pasid_clear, self.pasid)

@@ -313,14 +313,20 @@ class Machine:
         self.guests: list[GuestView] = []
         self._ids = 0
 
-    def create(self, vectors: int = 2, mdev_type: str = "dsa-1dwq-v1", *, eventfd: bool = False) -> Mdev:
+    def create(
+        self, vectors: int = 2, mdev_type: str = "dsa-1dwq-v1", *, eventfd: bool = False, mapped_portal: bool = False
+    ) -> Mdev:
         self._ids += 1
         socket = self.folder / f"m{self._ids}"
-        return Mdev(self.parts, TYPES[mdev_type], self._ids, vectors, socket, eventfd=eventfd)
+        return Mdev(
+            self.parts, TYPES[mdev_type], self._ids, vectors, socket, eventfd=eventfd, mapped_portal=mapped_portal
+        )
 
-    def plug(self, vectors: int = 2, mdev_type: str = "dsa-1dwq-v1", *, eventfd: bool = False) -> GuestView:
+    def plug(
+        self, vectors: int = 2, mdev_type: str = "dsa-1dwq-v1", *, eventfd: bool = False, mapped_portal: bool = False
+    ) -> GuestView:
         """An mdev and a guest for it, not started."""
-        guest = GuestView(self, self.create(vectors, mdev_type, eventfd=eventfd))
+        guest = GuestView(self, self.create(vectors, mdev_type, eventfd=eventfd, mapped_portal=mapped_portal))
         self.guests.append(guest)
         return guest
 

@@ -128,6 +128,14 @@ static void destroy(void *it)
 	free_parts(vq);
 }
 
+static bool accepting(void *it, uint32_t wq)
+{
+	const struct vqueue *vq = it;
+
+	(void)wq; /* it has one */
+	return idxd_wq_state(platform_idxd(vq->platform), vq->config.wq) == WQ_ENABLED;
+}
+
 static const struct inside vqueue_inside = {
 	.destroy = destroy,
 	.read = vqregs_read,
@@ -136,6 +144,7 @@ static const struct inside vqueue_inside = {
 	.function = function,
 	.reset = reset,
 	.interrupt = interrupt,
+	.accepting = accepting,
 };
 
 /* ---- making one ---- */
@@ -234,6 +243,8 @@ struct vdev *vdev_create(struct platform *platform, const struct vdev_config *co
 		goto fail;
 	platform_set_wq_owner(platform, config->wq, &vq->owner);
 	*error = vdev_fill(vdev, &shape, &vqueue_inside, vq);
+	if (*error == 0 && config->mapped_portal)
+		*error = vdev_map_portals(vdev);
 	if (*error == 0)
 		return vdev;
 	destroy(vq);
