@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from device_model.device import DeviceConfig, DeviceError, Vdev
-from guest_tests.agent_numbers import ItemResult, SlotState
+from guest_tests.agent_numbers import ConfigFlag, ItemResult, SlotState
 from guest_tests.agent_results import Item, ItemOutcome
 from guest_tests.descriptors import Opcode, Status, descriptor, firing_noop
 from guest_tests.diagnosis import Diagnosis
@@ -67,7 +67,7 @@ class Rig:
 
     def __init__(
         self, host: Host, members: Sequence[Member], folder: Path, *, vectors: int, seed: int, eventfd: bool = False,
-        mdev_type: str = DEFAULT_TYPE,
+        mdev_type: str = DEFAULT_TYPE, mapped_portal: bool = False,
     ) -> None:  # fmt: skip
         self.host = host
         self.members = list(members)
@@ -78,6 +78,7 @@ class Rig:
         self.timings = Timings()
         self.record = Record(self.members, host, folder)
         self._eventfd = eventfd
+        self._mapped_portal = mapped_portal
         self._firing: dict[int, asyncio.Event] = {}
         self.patience_s = PATIENCE_S
         self.diagnosis = Diagnosis()
@@ -87,8 +88,10 @@ class Rig:
     async def plug(self, member: Member) -> None:
         """Creates an mdev, hotplugs it into the running guest, and has the guest bring it up and take one interrupt."""
         mdev = await asyncio.to_thread(
-            self.host.create, self.mdev_type, self.vectors, self.folder, eventfd=self._eventfd
-        )
+            self.host.create, self.mdev_type, self.vectors, self.folder,
+            eventfd=self._eventfd, mapped_portal=self._mapped_portal,
+        )  # fmt: skip
+        member.link.configure(ConfigFlag.MAPPED_PORTAL if self._mapped_portal else ConfigFlag.NONE)
         self.record.created(mdev, member)
         member.mdev = mdev
         member.plugged += 1
