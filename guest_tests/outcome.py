@@ -79,6 +79,7 @@ def _options(session: Session) -> Options:
         vectors=options.vectors,
         store=options.store,
         domain_scope=options.domain,
+        portal="mapped" if options.mapped_portal(session.accelerator.name) else "trapped",
         delivery=options.delivery,
         accelerator=session.accelerator.name,
         accelerator_why=session.accelerator.why,

@@ -99,7 +99,7 @@ async def whole_rig(session: Session, members: list[Member]) -> AsyncIterator[Ri
     rig = Rig(
         host, members[: options.guests], session.folder.path,
         vectors=options.vectors, seed=options.seed, eventfd=options.delivery == "eventfd",
-        mdev_type=options.mdev_type,
+        mdev_type=options.mdev_type, mapped_portal=options.mapped_portal(session.accelerator.name),
     )  # fmt: skip
     session.members = rig.members
     background = asyncio.all_tasks()

@@ -27,6 +27,7 @@ from host_ctl.options import (
     Accelerator,
     Delivery,
     OptionsError,
+    Portal,
     RunOptions,
 )
 from host_ctl.progress import Mode, Progress, open_progress, printable
@@ -158,6 +159,10 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         "--accel", choices=get_args(Accelerator), default=default.accelerator,
         help="auto takes KVM if a small guest boots with it, else TCG (%(default)s)",
     )  # fmt: skip
+    how.add_argument(
+        "--portal", choices=get_args(Portal), default=default.portal,
+        help="trapped: each store goes to the device; mapped: it looks at memory; auto: mapped with KVM (%(default)s)",
+    )  # fmt: skip
     shown = run.add_argument_group("what to show")
     shown.add_argument("--report", type=Path, default=default.report, metavar="DIR", help="report folder (%(default)s)")
     shown.add_argument(
@@ -202,7 +207,7 @@ def _run(arguments: argparse.Namespace) -> int:
         guests=arguments.guests, vectors=arguments.vectors, seed=_seed(arguments.seed),
         delivery=arguments.delivery, accelerator=arguments.accel, report=arguments.report,
         only=tuple(arguments.only), controls=not arguments.no_controls, mdev_type=arguments.type,
-        trace=trace_file(arguments), store=arguments.store, domain=arguments.domain,
+        trace=trace_file(arguments), store=arguments.store, domain=arguments.domain, portal=arguments.portal,
     )  # fmt: skip
     suite = load_suite()
     mode: Mode = "quiet" if arguments.quiet else "plain" if arguments.plain else "auto"

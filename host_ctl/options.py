@@ -13,6 +13,7 @@ from host_ctl.mdev_type import TYPES
 
 Delivery = Literal["message", "eventfd"]
 Accelerator = Literal["auto", "tcg", "kvm"]
+Portal = Literal["auto", "trapped", "mapped"]
 
 DEFAULT_TYPE = "dsa-1dwq-v1"
 RUN_TYPES = ("dsa-1dwq-v1", "dsa-1dwq-cfg-v1", "dsa-pf-v1")
@@ -61,6 +62,7 @@ class RunOptions:
     mdev_type: str = DEFAULT_TYPE
     store: str = DEFAULT_STORE
     domain: str = DEFAULT_DOMAIN
+    portal: Portal = "auto"
 
     def __post_init__(self) -> None:
         problems = (
@@ -69,6 +71,7 @@ class RunOptions:
             *_in_range("--seed", self.seed, 0, MAX_SEED),
             *_one_of("--delivery", self.delivery, get_args(Delivery)),
             *_one_of("--accel", self.accelerator, get_args(Accelerator)),
+            *_one_of("--portal", self.portal, get_args(Portal)),
             *_one_of("--type", self.mdev_type, RUN_TYPES),
             *_one_of("--store", self.store, STORES),
             *_one_of("--domain", self.domain, DOMAINS),
@@ -78,6 +81,10 @@ class RunOptions:
         )
         if problems:
             raise OptionsError(problems)
+
+    def mapped_portal(self, accelerator: str) -> bool:
+        """Whether guests with this accelerator ("tcg" or "kvm") map their portals: Linux under KVM cannot use others."""
+        return self.portal == "mapped" or (self.portal == "auto" and accelerator == "kvm")
 
     @property
     def organisation(self) -> Organisation:
@@ -158,6 +165,8 @@ class RunOptions:
             words += ["--store", self.store]
         if self.domain != DEFAULT_DOMAIN:
             words += ["--domain", self.domain]
+        if self.portal != "auto":
+            words += ["--portal", self.portal]
         for pattern in self.only:
             words += ["--only", pattern]
         return (*words, *(() if self.controls else ("--no-controls",)))

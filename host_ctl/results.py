@@ -42,6 +42,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     vectors: Annotated[Count, _about("vectors of each guest besides vector 0, each with an entry of the message store")]
     store: Annotated[Text, _about("organisation of the message store: array, table, queue or msix")]
     domain_scope: Annotated[Text, _about("device: one interrupt domain over the store; vm: one for each mdev, over its part")]
+    portal: Annotated[Text, _about("trapped: each store goes to the device; mapped: it looks at memory")] = "trapped"
     delivery: Annotated[Text, _about("message: a memory write into the VM; eventfd: by the VMM")]
     accelerator: Annotated[Text, _about("tcg or kvm, as used")]
     accelerator_why: Annotated[str, _about("why this accelerator")]

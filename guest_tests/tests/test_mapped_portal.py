@@ -1,4 +1,4 @@
-"""Guests whose portals are mapped (docs/mapped-portal.md), in a real QEMU: their stores do not trap, and the device finds them."""
+"""Guests with mapped portals (docs/mapped-portal.md) in a real QEMU: their stores do not trap, and the device finds them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-
-import pytest
 
 from guest_tests.agent_results import Item
 from guest_tests.descriptors import Opcode, Status, descriptor, firing_noop
