@@ -27,6 +27,9 @@ from device_model import vfio_user_protocol as proto
 from device_model.vfio_user_protocol import Command, DeviceInfo, Flags, Header, Interrupt, IrqInfo, Message, RegionInfo
 
 PAGE_SIZE = 4096
+MAPPABLE_ROOM = 8192
+"""argsz of a question about a region: room for an area for each of 255 work queues."""
+_ROOM_FOR_FDS = socket.CMSG_SPACE(16 * 4)
 DEFAULT_CAPABILITIES = {
     "capabilities": {
         "max_msg_fds": 16,
@@ -101,6 +104,8 @@ class VfioUserClient:
         self.answers_dma = True
         """False: `deferred` collects the server's DMA commands instead."""
         self.deferred: list[Message] = []
+        self.received_fds: list[int] = []
+        """Descriptors that came with messages, not taken yet."""
         self._next_id = 0
 
     @classmethod
@@ -119,8 +124,10 @@ class VfioUserClient:
         return client
 
     def close(self) -> None:
-        """Closes the connection and all memory. Idempotent."""
+        """Closes the connection, all memory and the descriptors that nobody took. Idempotent."""
         self.socket.close()
+        while self.received_fds:
+            os.close(self.received_fds.pop())
         for memory in self.ranges.values():
             memory.close()
         self.ranges.clear()
@@ -149,13 +156,21 @@ class VfioUserClient:
         parts = bytearray()
         while len(parts) < size:
             try:
-                part = self.socket.recv(size - len(parts))
+                part, rights, _, _ = self.socket.recvmsg(size - len(parts), _ROOM_FOR_FDS)
             except (ConnectionResetError, BrokenPipeError) as error:
                 raise DisconnectedError(str(error)) from error
+            self._take_fds(rights)
             if not part:
                 raise DisconnectedError("the server closed the connection")
             parts += part
         return bytes(parts)
+
+    def _take_fds(self, rights: Sequence[tuple[int, int, bytes]]) -> None:
+        for level, kind, data in rights:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                fds = array.array("i")
+                fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+                self.received_fds.extend(fds)
 
     def receive_message(self) -> Message:
         """The next message, whatever it is."""
@@ -216,6 +231,14 @@ class VfioUserClient:
     def region_info(self, index: int) -> RegionInfo:
         request = proto.REGION_INFO.pack(proto.REGION_INFO.size, 0, index, 0, 0, 0)
         return RegionInfo(*proto.REGION_INFO.unpack(self.request(Command.DEVICE_GET_REGION_INFO, request))[1:])
+
+    def mappable(self, index: int) -> tuple[RegionInfo, list[tuple[int, int]], int]:
+        """region_info() with what can be mapped: (offset, size) of each area, and the file, which is the caller's; -1: none."""
+        request = proto.REGION_INFO.pack(MAPPABLE_ROOM, 0, index, 0, 0, 0)
+        reply = self.request(Command.DEVICE_GET_REGION_INFO, request)
+        info = RegionInfo(*proto.REGION_INFO.unpack_from(reply)[1:])
+        areas = proto.unpack_areas(reply, info) if info.flags & proto.RegionFlags.CAPS else []
+        return info, areas, self.received_fds.pop() if self.received_fds else -1
 
     def irq_info(self, index: int) -> IrqInfo:
         request = proto.IRQ_INFO.pack(proto.IRQ_INFO.size, 0, index, 0)

@@ -48,6 +48,15 @@ class Region(enum.IntEnum):
     CONFIG = 7
 
 
+class RegionFlags(enum.IntFlag):
+    """What can be done with a region."""
+
+    READ = 1
+    WRITE = 2
+    MMAP = 4
+    CAPS = 8
+
+
 class IrqIndex(enum.IntEnum):
     """VFIO's interrupt indices."""
 
@@ -79,6 +88,8 @@ DMA_MAP: Final = struct.Struct("<IIQQQ")
 DMA_UNMAP: Final = struct.Struct("<IIQQ")
 DEVICE_INFO: Final = struct.Struct("<IIII")
 REGION_INFO: Final = struct.Struct("<IIIIQQ")
+SPARSE_MMAP: Final = struct.Struct("<HHIII")
+MMAP_AREA: Final = struct.Struct("<QQ")
 IRQ_INFO: Final = struct.Struct("<IIII")
 IRQ_SET: Final = struct.Struct("<IIIII")
 REGION_ACCESS: Final = struct.Struct("<QII")
@@ -137,6 +148,15 @@ class RegionInfo:
     cap_offset: int
     size: int
     offset: int
+
+
+def unpack_areas(reply: bytes, info: RegionInfo) -> list[tuple[int, int]]:
+    """(offset, size) of the areas in the sparse mmap capability of a region. ValueError: there is none."""
+    kind, _, _, count, _ = SPARSE_MMAP.unpack_from(reply, info.cap_offset)
+    if kind != 1:
+        raise ValueError(f"capability {kind} is not a sparse mmap")
+    at = info.cap_offset + SPARSE_MMAP.size
+    return [MMAP_AREA.unpack_from(reply, at + i * MMAP_AREA.size) for i in range(count)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ class ConfigFlag(IntFlag):
     NONE = 0
     IGNORE_ATTENTION = 1
     IGNORE_PRESENCE = 2
+    MAPPED_PORTAL = 4
 
 
 class Op(IntEnum):

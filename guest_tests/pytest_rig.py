@@ -91,12 +91,15 @@ async def rig(session: Session, whole_rig: Rig) -> Rig:
 async def whole_rig(session: Session, members: list[Member]) -> AsyncIterator[Rig]:
     """The guests of the run, each with an mdev plugged into it while it ran."""
     options = session.options
-    host = await asyncio.to_thread(make_host, options.guests, options.vectors, trace=options.trace)
+    host = await asyncio.to_thread(
+        make_host, options.guests, options.vectors,
+        trace=options.trace, organisation=options.organisation, scope=options.scope,
+    )  # fmt: skip
     session.audit_before = host.audit().counts()
     rig = Rig(
         host, members[: options.guests], session.folder.path,
         vectors=options.vectors, seed=options.seed, eventfd=options.delivery == "eventfd",
-        mdev_type=options.mdev_type,
+        mdev_type=options.mdev_type, mapped_portal=options.mapped_portal(session.accelerator.name),
     )  # fmt: skip
     session.members = rig.members
     background = asyncio.all_tasks()

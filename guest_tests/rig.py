@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from device_model.device import DeviceConfig, DeviceError, Vdev
-from guest_tests.agent_numbers import ItemResult, SlotState
+from guest_tests.agent_numbers import ConfigFlag, ItemResult, SlotState
 from guest_tests.agent_results import Item, ItemOutcome
 from guest_tests.descriptors import Opcode, Status, descriptor, firing_noop
 from guest_tests.diagnosis import Diagnosis
 from guest_tests.member import SLOT, Member
 from guest_tests.record import Record
 from host_ctl.host import Host
-from host_ctl.options import DEFAULT_TYPE
+from host_ctl.interrupts import Organisation, Scope, store_size
+from host_ctl.options import DEFAULT_TYPE, SPARE
 from host_ctl.pasid import PasidAllocator
 from host_ctl.remapping import RemapEntry, RemappingTable
 
@@ -67,7 +68,7 @@ class Rig:
 
     def __init__(
         self, host: Host, members: Sequence[Member], folder: Path, *, vectors: int, seed: int, eventfd: bool = False,
-        mdev_type: str = DEFAULT_TYPE,
+        mdev_type: str = DEFAULT_TYPE, mapped_portal: bool = False,
     ) -> None:  # fmt: skip
         self.host = host
         self.members = list(members)
@@ -78,6 +79,7 @@ class Rig:
         self.timings = Timings()
         self.record = Record(self.members, host, folder)
         self._eventfd = eventfd
+        self._mapped_portal = mapped_portal
         self._firing: dict[int, asyncio.Event] = {}
         self.patience_s = PATIENCE_S
         self.diagnosis = Diagnosis()
@@ -87,8 +89,10 @@ class Rig:
     async def plug(self, member: Member) -> None:
         """Creates an mdev, hotplugs it into the running guest, and has the guest bring it up and take one interrupt."""
         mdev = await asyncio.to_thread(
-            self.host.create, self.mdev_type, self.vectors, self.folder, eventfd=self._eventfd
-        )
+            self.host.create, self.mdev_type, self.vectors, self.folder,
+            eventfd=self._eventfd, mapped_portal=self._mapped_portal,
+        )  # fmt: skip
+        member.link.configure(ConfigFlag.MAPPED_PORTAL if self._mapped_portal else ConfigFlag.NONE)
         self.record.created(mdev, member)
         member.mdev = mdev
         member.plugged += 1
@@ -275,15 +279,9 @@ class Rig:
         return await self.attempt(member, [firing_noop(0, handle) for handle in handles])
 
     def foreign_handles(self, member: Member) -> list[int]:
-        """All handles that the host gave to the other guests' mdevs and not to this one's."""
-        own = set(member.device.handles)
-        return [
-            h
-            for other in self.members
-            if other is not member and other.mdev
-            for h in other.mdev.handles
-            if h not in own
-        ]
+        """All handles that the host gave to the other guests' mdevs, each once; try them while they are not its own."""
+        others = [other.mdev for other in self.members if other is not member and other.mdev]
+        return list(dict.fromkeys(handle for mdev in others for handle in mdev.handles))
 
     def close(self) -> None:
         """Ends the device; the guests belong to somebody else."""
@@ -319,15 +317,25 @@ class ShuffledRemapping(RemappingTable):
         return super().allocate(vdev, vector)
 
 
-def make_host(guests: int, vectors: int, *, spare: int = 2, trace: Path | None = None) -> Host:
-    """A host whose device has room for `guests` mdevs of `vectors` vectors and some to spare. trace: a file for one."""
-    needed = (guests + spare) * vectors
-    config = DeviceConfig(
-        num_wqs=min(255, guests + spare),
-        total_wq_size=min(0xFFFF, (guests + spare) * 64),
-        num_ims=(needed + 255) // 256 * 256,
+def device_sizes(mdevs: int, vectors: int, organisation: Organisation, scope: Scope) -> DeviceConfig:
+    """A device with room for so many mdevs of `vectors` vectors, and for no more than its store's granularity gives."""
+    size = store_size(organisation, scope, mdevs, vectors)
+    return DeviceConfig(
+        num_wqs=min(255, mdevs),
+        total_wq_size=min(0xFFFF, mdevs * 64),
+        num_ims=size.num_ims,
+        num_msix=size.num_msix,
+        organisation=organisation,
     )
-    host = Host(config, trace=trace)
+
+
+def make_host(
+    guests: int, vectors: int, *, spare: int = SPARE, trace: Path | None = None,
+    organisation: Organisation = Organisation.ARRAY, scope: Scope = Scope.DEVICE,
+) -> Host:  # fmt: skip
+    """A host whose device has room for `guests` mdevs of `vectors` vectors and some to spare. trace: a file for one."""
+    config = device_sizes(guests + spare, vectors, organisation, scope)
+    host = Host(config, scope=scope, mdev_vectors=vectors, trace=trace)
     host.parts.pasids = ScatteredPasids()
     host.parts.remapping = ShuffledRemapping(host.device)
     return host

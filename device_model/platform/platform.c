@@ -24,6 +24,7 @@ struct platform {
 	struct idxd *idxd;
 	struct iommu *iommu;
 	struct ledger *ledger;
+	struct host_memory *memory;
 	struct engine_thread engines[MAX_ENGINES];
 	uint32_t num_engines;
 	uint32_t num_running;
@@ -54,6 +55,20 @@ static void on_dma_leave(void *ctx, struct dma_space *space)
 	struct platform *platform = ctx;
 
 	iommu_dma_leave(platform->iommu, space);
+}
+
+static bool on_memory_read(void *ctx, uint64_t address, void *data, size_t size)
+{
+	struct platform *platform = ctx;
+
+	return host_memory_read(platform->memory, address, data, size);
+}
+
+static bool on_memory_update(void *ctx, uint64_t address, uint32_t clear, uint32_t set)
+{
+	struct platform *platform = ctx;
+
+	return host_memory_update(platform->memory, address, clear, set, NULL);
 }
 
 static void on_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
@@ -132,6 +147,7 @@ static bool start_engines(struct platform *platform)
 static void free_parts(struct platform *platform)
 {
 	idxd_destroy(platform->idxd);
+	host_memory_destroy(platform->memory);
 	iommu_destroy(platform->iommu);
 	ledger_destroy(platform->ledger);
 	pthread_cond_destroy(&platform->left);
@@ -148,6 +164,7 @@ struct platform *platform_create(const struct idxd_config *config, size_t ledger
 		.dma_enter = on_dma_enter,
 		.dma_leave = on_dma_leave,
 		.error = on_error,
+		.memory = { .ctx = platform, .read = on_memory_read, .update = on_memory_update },
 	};
 
 	if (!platform)
@@ -163,7 +180,8 @@ struct platform *platform_create(const struct idxd_config *config, size_t ledger
 	}
 	platform->num_engines = config->num_engines;
 	platform->ledger = ledger_create(ledger_capacity);
-	if (platform->ledger) {
+	platform->memory = host_memory_create();
+	if (platform->ledger && platform->memory) {
 		platform->iommu = iommu_create(platform->ledger);
 		platform->idxd = idxd_create(config, &ports, platform->ledger);
 	}
@@ -206,6 +224,11 @@ struct idxd *platform_idxd(struct platform *platform)
 struct iommu *platform_iommu(struct platform *platform)
 {
 	return platform->iommu;
+}
+
+struct host_memory *platform_memory(struct platform *platform)
+{
+	return platform->memory;
 }
 
 struct ledger *platform_ledger(struct platform *platform)

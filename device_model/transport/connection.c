@@ -25,6 +25,7 @@ static int init(struct vfu_connection *c, uint32_t dma_timeout_ms)
 	c->ended = false;
 	c->dma_chunk = VFU_DMA_CHUNK;
 	c->reply_size = 0;
+	c->reply_fd = -1;
 	atomic_init(&c->calls, 0);
 	vfu_wire_init(&c->wire, c->socket);
 	int error = vfu_outbox_init(&c->outbox, c->socket, c->wake);

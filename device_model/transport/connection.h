@@ -55,6 +55,7 @@ struct vfu_connection {
 	struct vfu_requests requests;
 	struct vfu_irqs irqs;
 	uint32_t reply_size; /* of the payload */
+	int reply_fd;        /* goes with the reply; -1: none. Owned until it is given to the outbox */
 	struct vfu_reply reply;
 };
 

@@ -54,7 +54,8 @@ static void send_reply(struct vfu_connection *c, int error)
 		.flags = VFU_TYPE_REPLY | (error ? VFU_ERROR : 0),
 		.error = (uint32_t)-error,
 	};
-	(void)vfu_outbox_reply(&c->outbox, &c->reply, header->size); /* a dead socket is noticed by the loop */
+	(void)vfu_outbox_reply(&c->outbox, &c->reply, header->size, c->reply_fd); /* a dead socket is noticed by the loop */
+	c->reply_fd = -1;
 }
 
 static bool command(struct vfu_connection *c)
@@ -67,6 +68,7 @@ static bool command(struct vfu_connection *c)
 		atomic_fetch_add(&c->counters->protocol_errors, 1);
 	if (!silent)
 		send_reply(c, error);
+	vfu_fd_close(&c->reply_fd);
 	if (!c->negotiated)
 		c->ended = true; /* whoever does not begin with a good VERSION is no client of ours */
 	return silent;

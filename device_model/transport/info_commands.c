@@ -28,13 +28,43 @@ int vfu_command_get_info(struct vfu_connection *c)
 	return 0;
 }
 
-/* No region can be mapped by the client: one that can makes QEMU send every write of the device synchronously. */
+/* Behind what set_reply() has put there. */
+static void add_reply(struct vfu_connection *c, const void *data, uint32_t size)
+{
+	memcpy(c->reply.payload + c->reply_size, data, size);
+	c->reply_size += size;
+}
+
+/*
+ * The portals that the client may map, and the file that they are in. Who has not left room for the areas is told how much they need
+ * and asks again (argsz). One region that can be mapped makes QEMU send every write of the device synchronously.
+ */
+static void reply_mappable(struct vfu_connection *c, struct vfu_region_info info, uint32_t room, uint32_t areas)
+{
+	const struct vfu_sparse_mmap cap = { .id = VFU_CAP_SPARSE_MMAP, .version = 1, .count = areas };
+
+	info.argsz = (uint32_t)(sizeof(info) + sizeof(cap) + areas * sizeof(struct vfu_mmap_area));
+	info.flags |= VFU_REGION_MMAP | VFU_REGION_CAPS;
+	info.cap_offset = sizeof(info);
+	set_reply(c, &info, sizeof(info));
+	if (room < info.argsz)
+		return;
+	add_reply(c, &cap, sizeof(cap));
+	for (uint32_t i = 0; i < areas; i++) {
+		const struct vdev_area area = vdev_portal_area(i);
+
+		add_reply(c, &(struct vfu_mmap_area){ .offset = area.offset, .size = area.size }, sizeof(struct vfu_mmap_area));
+	}
+	c->reply_fd = vdev_portal_fd(c->vdev);
+}
+
 int vfu_command_get_region_info(struct vfu_connection *c)
 {
 	struct vfu_region_info info;
 	memcpy(&info, c->wire.payload, sizeof(info));
 	if (info.argsz < sizeof(info) || info.index >= VDEV_NUM_REGIONS)
 		return -EINVAL;
+	uint32_t room = info.argsz, areas = info.index == VDEV_REGION_BAR2 ? vdev_num_portal_areas(c->vdev) : 0;
 	uint64_t size = vdev_region_size(c->vdev, info.index);
 	info = (struct vfu_region_info){
 		.argsz = sizeof(info),
@@ -42,7 +72,10 @@ int vfu_command_get_region_info(struct vfu_connection *c)
 		.index = info.index,
 		.size = size,
 	};
-	set_reply(c, &info, sizeof(info));
+	if (areas)
+		reply_mappable(c, info, room, areas);
+	else
+		set_reply(c, &info, sizeof(info));
 	return 0;
 }
 

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "wire.h"
+
 enum {
 	MAX_BATCH = 32 * 1024, /* the kernel puts this much into one buffer: it goes wholly or not at all */
 	MAX_BATCHES = 32,      /* then an engine's thread has sent enough for others */
@@ -36,6 +38,7 @@ int vfu_outbox_init(struct vfu_outbox *box, int socket, int wake)
 		return -ENOMEM;
 	box->socket = socket;
 	box->wake = wake;
+	box->fd = box->held_fd = -1;
 	box->batch = batch_size(socket);
 	pthread_mutex_init(&box->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -51,6 +54,8 @@ void vfu_outbox_destroy(struct vfu_outbox *box)
 	pthread_mutex_destroy(&box->lock);
 	free(box->ring);
 	box->ring = NULL;
+	vfu_fd_close(&box->fd);
+	vfu_fd_close(&box->held_fd);
 }
 
 void vfu_outbox_close(struct vfu_outbox *box)
@@ -92,11 +97,19 @@ static uint32_t message_size_at(const struct vfu_outbox *box, uint64_t position)
 	return size;
 }
 
-/* Bytes to send next: the rest of a message, or whole messages. At least one of them, else not more than a batch. */
+static bool carries_fd(const struct vfu_outbox *box, uint64_t position)
+{
+	return box->fd >= 0 && box->fd_at == position;
+}
+
+/* Bytes to send next: the rest of a message, or whole messages. At least one of them, else not more than a batch. A message that has
+ * a descriptor goes alone: the descriptor comes with its first byte. */
 static uint32_t next_batch(const struct vfu_outbox *box)
 {
 	uint32_t total = box->partial ? box->partial : message_size_at(box, box->head);
-	while (total < used(box)) {
+	if (carries_fd(box, box->head))
+		return total;
+	while (total < used(box) && !carries_fd(box, box->head + total)) {
 		uint32_t size = message_size_at(box, box->head + total);
 		if (total + size > box->batch)
 			break;
@@ -134,16 +147,32 @@ static void put_interrupt(struct vfu_outbox *box, uint64_t address, uint32_t dat
 	put(box, &message, INTERRUPT_SIZE);
 }
 
+/* The ring has one place for a descriptor. */
+static bool fd_fits(const struct vfu_outbox *box, int fd)
+{
+	return fd < 0 || box->fd < 0;
+}
+
+static void put_reply(struct vfu_outbox *box, const void *message, uint32_t size, int fd)
+{
+	if (fd >= 0) {
+		box->fd = fd;
+		box->fd_at = box->tail;
+	}
+	put(box, message, size);
+}
+
 /* Moves what waits into the ring as far as there is room. True: the held reply has gone in. */
 static bool refill(struct vfu_outbox *box)
 {
 	bool replied = false;
 	while (!box->corked) {
 		if (box->held_size && box->held_after == 0) {
-			if (!has_room(box, box->held_size))
+			if (!has_room(box, box->held_size) || !fd_fits(box, box->held_fd))
 				return replied;
-			put(box, box->held, box->held_size);
+			put_reply(box, box->held, box->held_size, box->held_fd);
 			box->held_size = 0;
+			box->held_fd = -1;
 			replied = true;
 		}
 		if (box->late_count == 0 || !has_room(box, INTERRUPT_SIZE))
@@ -160,6 +189,18 @@ static bool refill(struct vfu_outbox *box)
 
 /* ---- sending ---- */
 
+static void attach_fd(struct msghdr *message, char *control, size_t size, int fd)
+{
+	memset(control, 0, size);
+	message->msg_control = control;
+	message->msg_controllen = size;
+	struct cmsghdr *c = CMSG_FIRSTHDR(message);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+}
+
 /* Sends one batch with the lock dropped. False: no more can be sent now. */
 static bool send_batch(struct vfu_outbox *box)
 {
@@ -171,6 +212,13 @@ static bool send_batch(struct vfu_outbox *box)
 		{.iov_base = box->ring, .iov_len = size - first},
 	};
 	struct msghdr message = {.msg_iov = iov, .msg_iovlen = size > first ? 2 : 1};
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	bool with_fd = carries_fd(box, box->head);
+	if (with_fd)
+		attach_fd(&message, control.bytes, sizeof(control.bytes), box->fd);
 
 	pthread_mutex_unlock(&box->lock);
 	ssize_t sent = sendmsg(box->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -178,6 +226,8 @@ static bool send_batch(struct vfu_outbox *box)
 	pthread_mutex_lock(&box->lock);
 
 	if (sent > 0) {
+		if (with_fd)
+			vfu_fd_close(&box->fd);
 		mark_sent(box, (uint32_t)sent);
 		pthread_cond_broadcast(&box->room);
 		return true;
@@ -232,21 +282,25 @@ static bool nothing_waits(const struct vfu_outbox *box)
 	return box->late_count == 0 && box->held_size == 0 && !box->corked;
 }
 
-int vfu_outbox_reply(struct vfu_outbox *box, const void *message, uint32_t size)
+int vfu_outbox_reply(struct vfu_outbox *box, const void *message, uint32_t size, int fd)
 {
-	if (size > VFU_MAX_REPLY)
+	if (size > VFU_MAX_REPLY) {
+		vfu_fd_close(&fd);
 		return -EMSGSIZE;
+	}
 	pthread_mutex_lock(&box->lock);
 	if (box->dead) {
 		pthread_mutex_unlock(&box->lock);
+		vfu_fd_close(&fd);
 		return -ENOTCONN;
 	}
-	if (box->corked || (nothing_waits(box) && has_room(box, size))) {
+	if (box->corked || (nothing_waits(box) && has_room(box, size) && fd_fits(box, fd))) {
 		box->corked = false; /* nothing can be in the ring yet */
-		put(box, message, size);
+		put_reply(box, message, size, fd);
 	} else {
 		memcpy(box->held, message, size);
 		box->held_size = size;
+		box->held_fd = fd;
 		box->held_after = box->late_count;
 	}
 	send_pending(box);

@@ -44,7 +44,10 @@ struct vfu_outbox {
 	uint8_t *ring;
 	uint64_t head, tail; /* bytes sent and bytes put in */
 	uint32_t partial;    /* bytes left of the message at head, if a part of it has gone; else 0 */
+	int fd;              /* owned: goes with the message at fd_at; -1: none */
+	uint64_t fd_at;
 	uint32_t held_size;  /* of the reply that waits; 0: none */
+	int held_fd;         /* owned: goes with it */
 	uint32_t held_after; /* late interrupts that go before it */
 	uint32_t late_first, late_count;
 	struct vfu_late_interrupt late[VFU_OUTBOX_LATE];
@@ -58,8 +61,11 @@ void vfu_outbox_destroy(struct vfu_outbox *box);
 /* From now on everything is refused with -ENOTCONN; threads waiting for room return. */
 void vfu_outbox_close(struct vfu_outbox *box);
 
-/* A reply of at most VFU_MAX_REPLY bytes. Only if VFU_OUTBOX_HOLDS is not set. 0, -ENOTCONN or -EMSGSIZE. */
-int vfu_outbox_reply(struct vfu_outbox *box, const void *message, uint32_t size);
+/*
+ * A reply of at most VFU_MAX_REPLY bytes, with a descriptor that is taken in every case; -1: none. Only if VFU_OUTBOX_HOLDS is not
+ * set. 0, -ENOTCONN or -EMSGSIZE.
+ */
+int vfu_outbox_reply(struct vfu_outbox *box, const void *message, uint32_t size, int fd);
 /* The next reply goes out before any interrupt or request: until then those wait. */
 void vfu_outbox_cork(struct vfu_outbox *box);
 /* An interrupt: DMA_WRITE of 4 bytes, not to be answered. What became of it, or -ENOBUFS, -ENOTCONN. */

@@ -78,7 +78,7 @@ struct vfu_device_info {
 	uint32_t num_irqs;
 };
 
-enum { VFU_REGION_READABLE = 1, VFU_REGION_WRITABLE = 2 };
+enum { VFU_REGION_READABLE = 1, VFU_REGION_WRITABLE = 2, VFU_REGION_MMAP = 4, VFU_REGION_CAPS = 8 };
 
 struct vfu_region_info {
 	uint32_t argsz;
@@ -87,6 +87,23 @@ struct vfu_region_info {
 	uint32_t cap_offset;
 	uint64_t size;
 	uint64_t offset;
+};
+
+/* A capability of a region, behind its information: the parts that can be mapped. */
+enum { VFU_CAP_SPARSE_MMAP = 1 };
+
+struct vfu_sparse_mmap {
+	uint16_t id;
+	uint16_t version;
+	uint32_t next;
+	uint32_t count;
+	uint32_t reserved;
+	/* count times struct vfu_mmap_area */
+};
+
+struct vfu_mmap_area {
+	uint64_t offset; /* in the region */
+	uint64_t size;
 };
 
 /* Interrupt indices are VFIO's: INTx, MSI, MSI-X, ERR, REQ. */
@@ -137,6 +154,8 @@ _Static_assert(sizeof(struct vfu_dma_map) == 32, "DMA_MAP");
 _Static_assert(sizeof(struct vfu_dma_unmap) == 24, "DMA_UNMAP");
 _Static_assert(sizeof(struct vfu_device_info) == 16, "DEVICE_GET_INFO");
 _Static_assert(sizeof(struct vfu_region_info) == 32, "DEVICE_GET_REGION_INFO");
+_Static_assert(sizeof(struct vfu_sparse_mmap) == 16, "sparse mmap capability");
+_Static_assert(sizeof(struct vfu_mmap_area) == 16, "area of a sparse mmap capability");
 _Static_assert(sizeof(struct vfu_irq_info) == 16, "DEVICE_GET_IRQ_INFO");
 _Static_assert(sizeof(struct vfu_irq_set) == 20, "DEVICE_SET_IRQS");
 _Static_assert(sizeof(struct vfu_region_access) == 16, "REGION_READ, REGION_WRITE");
@@ -150,7 +169,7 @@ enum {
 	VFU_MAX_PAYLOAD = VFU_MAX_DATA_XFER + 32, /* what may follow a header                               */
 	VFU_MAX_REGION_READ = 4096,     /* the whole config space                                           */
 	VFU_MAX_REGION_WRITE = 4096,
-	VFU_MAX_REPLY = 16 + 16 + VFU_MAX_REGION_READ,
+	VFU_MAX_REPLY = 16 + 48 + VFU_MAX_REGION_READ, /* also of a region with an area for each of 255 work queues */
 	/* A DMA_READ or DMA_WRITE of this server. QEMU answers one with a single send that does not wait, and loses what
 	 * the socket buffer cannot take: stay far below. */
 	VFU_DMA_CHUNK = 32768,

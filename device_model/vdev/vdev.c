@@ -65,6 +65,12 @@ int vdev_fill(struct vdev *vdev, const struct shape *shape, const struct inside 
 	return vdev_lint(vdev->pci, shape->bar0_size, shape->bar2_size, &bar0) ? -ENOTSUP : 0;
 }
 
+int vdev_map_portals(struct vdev *vdev)
+{
+	vdev->mapped = vmapped_create(vdev);
+	return vdev->mapped ? 0 : -ENOMEM;
+}
+
 void vdev_free(struct vdev *vdev)
 {
 	ledger_tally_remove(platform_ledger(vdev->platform), observe_tally(vdev->observe));
@@ -79,6 +85,7 @@ void vdev_destroy(struct vdev *vdev)
 {
 	if (!vdev)
 		return;
+	vmapped_destroy(vdev->mapped);
 	vdev->inside->destroy(vdev->it);
 	vdev_free(vdev);
 }
@@ -96,6 +103,7 @@ bool vdev_engine_step(struct vdev *vdev)
 void vdev_close_portal(struct vdev *vdev)
 {
 	atomic_store(&vdev->portal_open, false);
+	vmapped_close(vdev->mapped);
 }
 
 void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats)
@@ -108,6 +116,7 @@ void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats)
 void vdev_reset(struct vdev *vdev)
 {
 	observe_event(vdev, TRACE_RESET);
+	vmapped_sweep(vdev->mapped);
 	/* First the source of interrupts and DMA, then what they would have gone to. */
 	vdev->inside->reset(vdev->it);
 	pthread_mutex_lock(&vdev->lock);
@@ -117,6 +126,7 @@ void vdev_reset(struct vdev *vdev)
 	pthread_mutex_unlock(&vdev->lock);
 	vdev->inside->function(vdev->it, false, false, false);
 	vportal_reset(vdev);
+	vmapped_follow(vdev->mapped);
 }
 
 /* ---- accesses of the guest ---- */
@@ -157,12 +167,33 @@ int vdev_peek(struct vdev *vdev, unsigned region, uint64_t offset, void *buf, ui
 	return 0;
 }
 
+static int write_config(struct vdev *vdev, uint64_t offset, const void *buf, uint32_t count)
+{
+	int result;
+
+	vmapped_sweep(vdev->mapped); /* it may be a reset, or the end of bus mastering */
+	result = vconfig_write(vdev, offset, buf, count);
+	vmapped_follow(vdev->mapped);
+	return result;
+}
+
+static void write_bar0(struct vdev *vdev, uint64_t offset, uint64_t value, uint32_t count)
+{
+	const bool command = offset <= REG_CMD && REG_CMD - offset < count;
+
+	if (command)
+		vmapped_sweep(vdev->mapped);
+	vdev->inside->write(vdev->it, offset, count, value);
+	if (command)
+		vmapped_follow(vdev->mapped);
+}
+
 static int region_write(struct vdev *vdev, unsigned region, uint64_t offset, const void *buf, uint32_t count)
 {
 	uint64_t value = 0;
 
 	if (region == VDEV_REGION_CONFIG)
-		return vconfig_write(vdev, offset, buf, count);
+		return write_config(vdev, offset, buf, count);
 	if (!access_ok(vdev, region, offset, count, region == VDEV_REGION_BAR2))
 		return -EINVAL;
 	if (region == VDEV_REGION_BAR2) {
@@ -170,7 +201,7 @@ static int region_write(struct vdev *vdev, unsigned region, uint64_t offset, con
 		return 0;
 	}
 	memcpy(&value, buf, count);
-	vdev->inside->write(vdev->it, offset, count, value);
+	write_bar0(vdev, offset, value, count);
 	return 0;
 }
 
@@ -191,6 +222,21 @@ int vdev_region_write(struct vdev *vdev, unsigned region, uint64_t offset, const
 	if (result != 0)
 		observe_refused_write(vdev, region, offset, count);
 	return result;
+}
+
+int vdev_portal_fd(struct vdev *vdev)
+{
+	return vmapped_fd(vdev->mapped);
+}
+
+uint32_t vdev_num_portal_areas(const struct vdev *vdev)
+{
+	return vdev->mapped ? vdev->num_wqs : 0;
+}
+
+struct vdev_area vdev_portal_area(uint32_t area)
+{
+	return (struct vdev_area){ .offset = (uint64_t)area * PORTAL_WQ_STRIDE, .size = GATHER_PAGES * PORTAL_PAGE };
 }
 
 unsigned vdev_num_vectors(const struct vdev *vdev)

@@ -60,6 +60,7 @@ struct vdev_config {
 	uint32_t wq_size;        /* WQCFG as the guest sees it; with GENCAP_CONFIG the most that it may set */
 	uint32_t wq_mode;
 	uint32_t wq_limits;
+	uint32_t mapped_portal;  /* 1: the guest maps its portals, a thread looks for descriptors in them (vmapped.c) */
 };
 
 /* A device of its own: sizes as of a physical one, with num_msix vectors and without an IMS. */
@@ -67,6 +68,7 @@ struct vdev_own_config {
 	uint32_t id;             /* of the mdev, not 0: for the ledger */
 	uint32_t vmm_owns_msix;
 	uint32_t run_engines;    /* 0: stepped by vdev_engine_step(), for tests */
+	uint32_t mapped_portal;
 	struct idxd_config device;
 };
 
@@ -112,6 +114,17 @@ int vdev_region_read(struct vdev *vdev, unsigned region, uint64_t offset, void *
 int vdev_region_write(struct vdev *vdev, unsigned region, uint64_t offset, const void *buf, uint32_t count);
 /* vdev_region_read() of somebody who is not the guest: it is neither counted nor traced. */
 int vdev_peek(struct vdev *vdev, unsigned region, uint64_t offset, void *buf, uint32_t count);
+
+/*
+ * Portals that the client may map: areas of BAR2, in a file where they are at the same offsets. 0: all portals trap. The descriptor of
+ * the file is the caller's; -1: there is none just now. Each client has another file.
+ */
+struct vdev_area {
+	uint64_t offset, size;
+};
+uint32_t vdev_num_portal_areas(const struct vdev *vdev);
+struct vdev_area vdev_portal_area(uint32_t area);
+int vdev_portal_fd(struct vdev *vdev);
 
 /* Number of MSI-X vectors. */
 unsigned vdev_num_vectors(const struct vdev *vdev);

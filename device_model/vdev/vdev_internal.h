@@ -34,6 +34,8 @@ struct inside {
 	void (*reset)(void *it);
 	/* An interrupt from the IOMMU for a vector. NULL: the inside sends its own. */
 	void (*interrupt)(void *it, unsigned vector, const struct witness *witness);
+	/* Work queue `wq`, as the guest numbers them, is enabled. From any thread. */
+	bool (*accepting)(void *it, uint32_t wq);
 	/* NULL: it has no engine. */
 	bool (*step)(void *it);
 };
@@ -55,6 +57,8 @@ struct gather {
 /* The pages of a work queue that take descriptors: the two MSI-X portals. */
 enum { GATHER_PAGES = 2, GATHER_SLOTS = PORTAL_PAGE / PORTAL_DESC, PORTAL_PAGES = PORTAL_WQ_STRIDE / PORTAL_PAGE };
 
+struct vmapped;
+
 struct vdev {
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* a sender, or a user of the memory, has left */
@@ -74,6 +78,7 @@ struct vdev {
 	uint8_t pci[VDEV_CONFIG_SIZE];
 	struct vdev_stats stats;
 	_Atomic bool portal_open;
+	struct vmapped *mapped; /* NULL: portals trap */
 	struct observe *observe; /* has a lock of its own */
 	/* touched by the connection's thread only */
 	struct gather *gathers; /* num_wqs * GATHER_PAGES * GATHER_SLOTS */
@@ -83,6 +88,8 @@ struct vdev {
 struct vdev *vdev_make(struct platform *platform, uint32_t id, bool vmm_owns_msix, uint32_t num_wqs);
 /* Puts the inside into it and lints what a guest would see. 0 or -ENOTSUP, and then the inside is still the caller's. */
 int vdev_fill(struct vdev *vdev, const struct shape *shape, const struct inside *inside, void *it);
+/* Its portals are mapped from now on. 0 or -ENOMEM. */
+int vdev_map_portals(struct vdev *vdev);
 /* Without what is inside it. */
 void vdev_free(struct vdev *vdev);
 
@@ -117,5 +124,22 @@ void vmemory_update(struct vdev *vdev);
 /* vportal.c */
 void vportal_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32_t count);
 void vportal_reset(struct vdev *vdev);
+/* A whole descriptor for the portal that is at `offset` of BAR2. From any thread. */
+void vportal_submit(struct vdev *vdev, uint64_t offset, const uint8_t desc[PORTAL_DESC]);
+
+/* vmapped.c; NULL is taken for a device whose portals trap, and nothing is done */
+/* After vdev_fill(). NULL: no memory. */
+struct vmapped *vmapped_create(struct vdev *vdev);
+void vmapped_destroy(struct vmapped *mapped);
+/* When it returns, what was in the pages before has been submitted: before a command, or a reset, that is to cover it. */
+void vmapped_sweep(struct vmapped *mapped);
+/* After what may have enabled or disabled a work queue. What was stored while it was disabled is gone. */
+void vmapped_follow(struct vmapped *mapped);
+/* When it returns, nothing is submitted any more. */
+void vmapped_close(struct vmapped *mapped);
+/* Other pages: those that a client has seen are of no more meaning. */
+void vmapped_renew(struct vmapped *mapped);
+/* A descriptor of the pages' file, which is the caller's; -1: there is none. */
+int vmapped_fd(struct vmapped *mapped);
 
 #endif

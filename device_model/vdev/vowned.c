@@ -170,6 +170,13 @@ static void reset(void *it)
 		open_table(owned);
 }
 
+static bool accepting(void *it, uint32_t wq)
+{
+	const struct vowned *owned = it;
+
+	return idxd_wq_state(owned->idxd, wq) == WQ_ENABLED;
+}
+
 static const struct inside vowned_inside = {
 	.destroy = destroy,
 	.read = read_bar0,
@@ -177,6 +184,7 @@ static const struct inside vowned_inside = {
 	.submit = submit,
 	.function = function,
 	.reset = reset,
+	.accepting = accepting,
 	.step = step,
 };
 
@@ -212,7 +220,7 @@ static struct vowned *make(struct vdev *vdev, const struct vdev_own_config *conf
 
 static bool config_ok(const struct vdev_own_config *config)
 {
-	return config->id != 0 && config->device.num_ims == 0 && config->device.num_msix >= 1 &&
+	return config->id != 0 && config->device.num_ims == 0 && config->device.organisation == STORE_ARRAY && config->device.num_msix >= 1 &&
 	       config->device.num_msix <= VDEV_MAX_VECTORS && config->device.num_engines <= MAX_ENGINES &&
 	       config->device.num_wqs >= 1 && config->device.num_wqs <= 255;
 }
@@ -251,10 +259,13 @@ struct vdev *vdev_create_own(struct platform *platform, const struct vdev_own_co
 		goto fail;
 	shape = shape_of(owned, &config->device);
 	*error = vdev_fill(vdev, &shape, &vowned_inside, owned);
+	if (*error == 0 && config->mapped_portal)
+		*error = vdev_map_portals(vdev);
 	if (*error == 0 && config->run_engines && !start_engines(owned, config->device.num_engines))
 		*error = -ENOMEM;
 	if (*error == 0)
 		return vdev;
+	vmapped_destroy(vdev->mapped);
 	destroy(owned);
 fail:
 	vdev_free(vdev);

@@ -7,7 +7,7 @@
 
 #include "vdev_internal.h"
 
-static void submit(struct vdev *vdev, uint64_t offset, const uint8_t desc[PORTAL_DESC])
+void vportal_submit(struct vdev *vdev, uint64_t offset, const uint8_t desc[PORTAL_DESC])
 {
 	const uint32_t wq = (uint32_t)(offset / PORTAL_WQ_STRIDE);
 
@@ -48,7 +48,7 @@ static void gather_piece(struct vdev *vdev, struct gather *gather, uint64_t offs
 	gather->next = piece + 1;
 	if (gather->next == PORTAL_DESC / 8) {
 		gather->next = 0;
-		submit(vdev, offset - piece * 8, gather->bytes);
+		vportal_submit(vdev, offset - piece * 8, gather->bytes);
 	}
 }
 
@@ -63,7 +63,7 @@ void vportal_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint3
 	gather = &vdev->gathers[(wq * GATHER_PAGES + page) * GATHER_SLOTS + offset % PORTAL_PAGE / PORTAL_DESC];
 	if (count == PORTAL_DESC) {
 		gather->next = 0;
-		submit(vdev, offset, buf);
+		vportal_submit(vdev, offset, buf);
 	} else if (count == 8) {
 		gather_piece(vdev, gather, offset, buf);
 	} else {

@@ -34,6 +34,7 @@ void vdev_detach(struct vdev *vdev)
 	while (vdev->senders > 0)
 		pthread_cond_wait(&vdev->changed, &vdev->lock);
 	pthread_mutex_unlock(&vdev->lock);
+	vmapped_renew(vdev->mapped);
 	if (was_attached)
 		observe_event(vdev, TRACE_DETACHED);
 }

@@ -51,6 +51,7 @@ enum agent_stage {
 enum agent_config_flag {
     AGENT_CONFIG_IGNORE_ATTENTION = 1, /* a guest that does not answer device_del */
     AGENT_CONFIG_IGNORE_PRESENCE = 2,  /* a guest that leaves new devices without power */
+    AGENT_CONFIG_MAPPED_PORTAL = 4,    /* portals are memory: a slot is free when its first 8 bytes are 0, and they are stored last */
 };
 
 enum agent_op {

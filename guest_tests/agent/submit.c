@@ -11,6 +11,7 @@ struct submission {
     uint32_t generation; /* of the slot at the beginning: a device that came later is another one */
     uint64_t portal;
     uint32_t position; /* offset in the portal page of the next descriptor */
+    bool mapped;       /* the portal is memory that the device looks at */
     uint32_t timeout_us;
 };
 
@@ -22,7 +23,8 @@ struct watch {
     bool needs_completion;
 };
 
-static bool open_portal(struct submission *job, struct slot *slot, uint64_t bar, uint64_t offset, uint32_t timeout_us)
+static bool open_portal(const struct agent *agent, struct submission *job, struct slot *slot, uint64_t bar, uint64_t offset,
+                        uint32_t timeout_us)
 {
     if (bar >= AGENT_BARS || offset % PORTAL_SIZE)
         return false;
@@ -32,6 +34,7 @@ static bool open_portal(struct submission *job, struct slot *slot, uint64_t bar,
     job->generation = slot->generation;
     job->portal = slot->function.bar[bar].address + offset;
     job->position = 0;
+    job->mapped = agent->shared->config.flags & AGENT_CONFIG_MAPPED_PORTAL;
     job->timeout_us = timeout_us;
     return true;
 }
@@ -49,12 +52,39 @@ static volatile uint64_t *counter_of(struct agent *agent, volatile struct agent_
     return vector < AGENT_VECTORS ? &agent->shared->interrupts.count[vector] : NULL;
 }
 
-/* Eight ascending stores to one 64-byte slot of the portal; the slots of the page are used in turn. */
-static void send(struct agent *agent, struct submission *job, volatile struct agent_item *item)
+/* What was stored to a mapped slot before has been taken. */
+static bool becomes_free(struct agent *agent, struct submission *job, uint64_t target)
+{
+    struct wait wait;
+    bool free = true;
+
+    wait_begin(agent, &wait, job->timeout_us);
+    while (read64(target) != 0) {
+        free = !gone(agent, job) && wait_more(agent, &wait);
+        if (!free)
+            break;
+    }
+    wait_finish(&wait);
+    return free;
+}
+
+/* Eight ascending stores; or, where nobody gathers them, the first of them last. */
+static void store_descriptor(const struct submission *job, uint64_t target, volatile struct agent_item *item)
+{
+    for (unsigned i = job->mapped; i < 8; i++)
+        write64(target + 8 * i, item->descriptor[i]);
+    if (job->mapped)
+        write64(target, item->descriptor[0]);
+}
+
+/* To one 64-byte slot of the portal; the slots of the page are used in turn. False: that slot does not become free. */
+static bool send(struct agent *agent, struct submission *job, volatile struct agent_item *item)
 {
     volatile uint64_t *counter = counter_of(agent, item);
     uint64_t target = job->portal + job->position;
 
+    if (job->mapped && !becomes_free(agent, job, target))
+        return false;
     job->position = (job->position + DESCRIPTOR_SIZE) % PORTAL_SIZE;
     item->result = AGENT_ITEM_SENT;
     item->status = 0;
@@ -64,8 +94,8 @@ static void send(struct agent *agent, struct submission *job, volatile struct ag
     item->tsc_interrupt = 0;
     item->irq_delta = counter ? (uint32_t)*counter : 0; /* the count before, until the item retires */
     item->tsc_start = rdtsc();
-    for (unsigned i = 0; i < 8; i++)
-        write64(target + 8 * i, item->descriptor[i]);
+    store_descriptor(job, target, item);
+    return true;
 }
 
 /* The counter is read before the record: an interrupt seen with an empty record came too early. */
@@ -144,6 +174,12 @@ static enum agent_result command_result(enum agent_item_result result)
     }
 }
 
+/* A mapped slot stays full: the device has gone, or does not look. */
+static enum agent_result not_taken(struct agent *agent, const struct submission *job)
+{
+    return gone(agent, job) ? AGENT_RESULT_GONE : AGENT_RESULT_TIMEOUT;
+}
+
 static enum agent_result pump(struct agent *agent, struct submission *job, volatile struct agent_item *items,
                               uint64_t count, uint64_t window)
 {
@@ -154,7 +190,10 @@ static enum agent_result pump(struct agent *agent, struct submission *job, volat
     while (retired < count && result == AGENT_RESULT_OK) {
         if (sent < count && sent - retired < window) {
             answer->step = AGENT_STEP_SEND;
-            send(agent, job, &items[sent++]);
+            if (send(agent, job, &items[sent]))
+                sent++;
+            else
+                result = not_taken(agent, job);
             continue;
         }
         result = command_result(retire(agent, job, &items[retired], window == 1));
@@ -173,7 +212,7 @@ enum agent_result submit_items(struct agent *agent, struct slot *slot, const uin
 
     if (first >= AGENT_ITEMS || count == 0 || count > AGENT_ITEMS - first || window == 0)
         return AGENT_RESULT_BAD_ARGUMENT;
-    if (!open_portal(&job, slot, arg[2], arg[3], timeout_us))
+    if (!open_portal(agent, &job, slot, arg[2], arg[3], timeout_us))
         return AGENT_RESULT_BAD_ARGUMENT;
     return pump(agent, &job, &agent->shared->items[first], count, window);
 }
@@ -185,11 +224,13 @@ enum agent_result submit_spin(struct agent *agent, struct slot *slot, const uint
     enum agent_result result = AGENT_RESULT_OK;
     uint64_t fired = 0;
 
-    if (arg[0] >= AGENT_ITEMS || !open_portal(&job, slot, arg[1], arg[2], timeout_us))
+    if (arg[0] >= AGENT_ITEMS || !open_portal(agent, &job, slot, arg[1], arg[2], timeout_us))
         return AGENT_RESULT_BAD_ARGUMENT;
     while (fired < arg[3] && !shared->command.stop && result == AGENT_RESULT_OK) {
-        send(agent, &job, &shared->items[arg[0]]);
-        result = command_result(retire(agent, &job, &shared->items[arg[0]], true));
+        if (send(agent, &job, &shared->items[arg[0]]))
+            result = command_result(retire(agent, &job, &shared->items[arg[0]], true));
+        else
+            result = not_taken(agent, &job);
         fired += result == AGENT_RESULT_OK;
         shared->answer.progress = fired;
         if (result == AGENT_RESULT_OK && gone(agent, &job))

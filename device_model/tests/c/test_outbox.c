@@ -133,7 +133,7 @@ static void check_order_with_reply(uint32_t size)
 	uint8_t reply[REPLY_SIZE];
 	unsigned fired = fill(rig);
 	reply_of(reply, size, 77);
-	CHECK_EQUAL(vfu_outbox_reply(&rig->box, reply, size), 0);
+	CHECK_EQUAL(vfu_outbox_reply(&rig->box, reply, size, -1), 0);
 	CHECK_EQUAL(vfu_outbox_interrupt(&rig->box, BASE - 4, 1), VFU_INTERRUPT_KEPT);
 	for (unsigned i = 0; i < fired; i++) {
 		CHECK(read_message(rig, &m));
@@ -219,7 +219,7 @@ static void held_reply_is_announced_until_it_has_left(void)
 	(void)fill(rig);
 	(void)eventfd_read(rig->wake, &woken);
 	reply_of(reply, sizeof(reply), 5);
-	CHECK_EQUAL(vfu_outbox_reply(&rig->box, reply, sizeof(reply)), 0);
+	CHECK_EQUAL(vfu_outbox_reply(&rig->box, reply, sizeof(reply), -1), 0);
 	CHECK(vfu_outbox_state(&rig->box) & VFU_OUTBOX_HOLDS);
 	while (read_message(rig, &m) && m.header.command != VFU_REGION_READ)
 		;
@@ -239,7 +239,7 @@ static void corked_box_lets_the_reply_go_first(void)
 	CHECK_EQUAL(put_request(rig, 16, 1), -EAGAIN);
 	CHECK(!read_message(rig, &m));
 	reply_of(reply, sizeof(reply), 9);
-	CHECK_EQUAL(vfu_outbox_reply(&rig->box, reply, sizeof(reply)), 0);
+	CHECK_EQUAL(vfu_outbox_reply(&rig->box, reply, sizeof(reply), -1), 0);
 	CHECK(read_message(rig, &m));
 	CHECK_EQUAL(m.header.id, 9);
 	CHECK(read_message(rig, &m));
@@ -269,7 +269,7 @@ static void oversized_messages_are_refused(void)
 	static uint8_t big[VFU_OUTBOX_SIZE];
 	struct iovec part = {big, sizeof(big)};
 	CHECK_EQUAL(vfu_outbox_request(&rig->box, &part, 1), -EMSGSIZE);
-	CHECK_EQUAL(vfu_outbox_reply(&rig->box, big, VFU_MAX_REPLY + 1), -EMSGSIZE);
+	CHECK_EQUAL(vfu_outbox_reply(&rig->box, big, VFU_MAX_REPLY + 1, -1), -EMSGSIZE);
 	close_rig(rig);
 }
 

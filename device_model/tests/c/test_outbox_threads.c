@@ -80,7 +80,7 @@ static void *serve(void *argument)
 				.id = (uint16_t)replies++, .command = VFU_REGION_READ, .size = sizeof(reply), .flags = VFU_TYPE_REPLY,
 			};
 			memcpy(reply, &h, sizeof(h));
-			CHECK_EQUAL(vfu_outbox_reply(&rig->box, reply, sizeof(reply)), 0);
+			CHECK_EQUAL(vfu_outbox_reply(&rig->box, reply, sizeof(reply), -1), 0);
 		}
 	}
 	shutdown(rig->server, SHUT_WR);
