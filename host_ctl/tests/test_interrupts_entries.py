@@ -55,7 +55,7 @@ def test_entry_is_its_owners_and_masked_before_it_has_a_message(rig: Rig) -> Non
 
 
 def watched(rig: Rig, interrupt: Interrupt) -> list[tuple[int, int]]:
-    """(control, data) of an entry after each call to the device that changes it from now on, until its owner has given it back."""
+    """(control, data) of an entry after each call to the device that changes it from now on, until its owner gives it back."""
     words: list[tuple[int, int]] = []
     real = rig.device._noted
 
