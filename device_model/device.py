@@ -24,6 +24,7 @@ LEDGER_CAPACITY = 1 << 18
 """Records kept until they are read; 64 bytes each, touched only when used."""
 _READ_CHUNK = 4096
 _PORTAL_STORE = 64
+_WORDS = (4, 8)
 
 
 class DeviceError(Exception):
@@ -67,8 +68,8 @@ class DeviceConfig:
     total_wq_size: int = 8192
     """Descriptors over all work queues, 1 to 65,535."""
     num_ims: int = 2048
-    """Entries of the message store: array, a multiple of 256, at most 16,128, 0 for none; table, of the pool, a multiple of 256, at
-    most 2,097,152; queue and msix: 0."""
+    """Entries of the message store: array, a multiple of 256, at most 16,128, 0 for none; table, of the pool, a multiple of 256,
+    at most 2,097,152; queue and msix: 0."""
     max_xfer_log2: int = 21
     max_batch_log2: int = 5
     num_groups: int = 1
@@ -276,19 +277,22 @@ class Device:
 
     def memory_read(self, address: int, size: int = 4) -> int:
         """Reads 4 or 8 bytes, as one. DeviceError: nothing is there."""
-        data = self._ffi.new("uint64_t[2]")
-        if not self._call("host_memory_read", self._memory, address, data, size):
+        data = self._ffi.new("uint64_t *")
+        if size not in _WORDS or not self._call("host_memory_read", self._memory, address, data, size):
             raise DeviceError(f"host memory has nothing of {size} bytes at {address:#x}")
         return int(data[0])
 
     def memory_write(self, address: int, value: int, size: int = 4) -> None:
         """Writes 4 or 8 bytes, as one. DeviceError: nothing is there."""
-        data = self._ffi.new("uint64_t[2]", [value])
-        if not self._call("host_memory_write", self._memory, address, data, size):
+        data = self._ffi.new("uint64_t *", value)
+        if size not in _WORDS or not self._call("host_memory_write", self._memory, address, data, size):
             raise DeviceError(f"host memory has nothing of {size} bytes at {address:#x}")
 
     def memory_update(self, address: int, clear: int, set_: int) -> int:
-        """In 4 bytes, as one: takes away the bits of `clear`, adds those of `set_`; returns what was there. DeviceError: nothing is."""
+        """In 4 bytes, as one: takes away the bits of `clear`, adds those of `set_`; returns what was there.
+
+        DeviceError: nothing is there.
+        """
         before = self._ffi.new("uint32_t *")
         if not self._call("host_memory_update", self._memory, address, clear, set_, before):
             raise DeviceError(f"host memory has no word at {address:#x}")
