@@ -19,12 +19,13 @@ ALLOCATIONS = ("-Wl,--wrap=calloc", "-Wl,--wrap=realloc")
     ("name", "flags", "tests"),
     [
         ("test_store", ASAN, 23),
+        ("test_store_faults", (*ASAN, "-DVDSA_PLANTED_FAULTS"), 2),
         ("test_host_memory", (*ASAN, *ALLOCATIONS), 10),
         ("test_host_memory", (*TSAN, *ALLOCATIONS), 10),
         ("test_store_threads", ASAN, 6),
         ("test_store_threads", TSAN, 6),
     ],
-    ids=["store-address", "host_memory-address", "host_memory-thread", "threads-address", "threads-thread"],
+    ids=["store-address", "faults-address", "host_memory-address", "host_memory-thread", "threads-address", "threads-thread"],
 )
 def test_c_unit_tests_of_stores_pass_under_sanitizers(name: str, flags: tuple[str, ...], tests: int) -> None:
     program = build_c(f"{name}-{flags[0][12:18]}", [C_TESTS / f"{name}.c", *PARTS], flags)
