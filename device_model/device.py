@@ -289,10 +289,7 @@ class Device:
             raise DeviceError(f"host memory has nothing of {size} bytes at {address:#x}")
 
     def memory_update(self, address: int, clear: int, set_: int) -> int:
-        """In 4 bytes, as one: takes away the bits of `clear`, adds those of `set_`; returns what was there.
-
-        DeviceError: nothing is there.
-        """
+        """In 4 bytes, as one: takes away bits of `clear`, adds those of `set_`; returns what was there. DeviceError: nothing."""
         before = self._ffi.new("uint32_t *")
         if not self._call("host_memory_update", self._memory, address, clear, set_, before):
             raise DeviceError(f"host memory has no word at {address:#x}")

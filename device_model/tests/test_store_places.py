@@ -69,6 +69,15 @@ def test_queue_without_machine_and_machine_without_table_lead_nowhere(table: Sto
     assert table.use(a, 1) == sent(table.host, a, 1)
 
 
+def test_table_that_is_not_valid_any_more_leads_nowhere(table: StoreChip) -> None:
+    a = table.owners[0]
+    table.host.arm(a, 1)
+    table.host.table(a.vm, 8, 4, valid=False)
+
+    assert table.refusal(a, 1) == Refusal.NO_STORAGE
+    assert table.host.words(9) == (0, 0, 0)
+
+
 def test_vm_id_0_is_one_like_any_other(table: StoreChip) -> None:
     c = table.owners[2]
     table.host.lead(c.wq, 0)

@@ -9,7 +9,7 @@
 
 #include "store_rig.h"
 
-enum { LIMIT_S = 200, PATIENCE = 200, RAISERS = 3 };
+enum { LIMIT_S = 100, PATIENCE = 200, RAISERS = 3 };
 
 static struct store_rig rig;
 static atomic_bool inside, begun, returned, arrived, stop;
