@@ -320,7 +320,6 @@ PLATFORM_DEFECTS = (
 
 # ---- message stores of the hardware other than the array: what no guest does by itself, the tests of the core do ----
 
-_LIVES = "device_model/tests/test_model_stores.py"
 _HANDLES = "device_model/tests/test_store_handles.py"
 _PLACES = "device_model/tests/test_store_places.py"
 _REGISTERS = "device_model/tests/test_store_registers.py"
@@ -344,7 +343,7 @@ CORE_STORES = (
     _in("store_table", "table-queue-valid-ignored", "return valid(table, vm & TABLE_WQ_VALID) && valid(", "return valid(",
         "a work queue without VM_ID is machine 0's, or its former one's", "handles are not refused", _PLACES),
     _in("store_table", "table-vm-id-cut", "&table->objects[vm & TABLE_WQ_VM];", "&table->objects[vm & 7];",
-        "VM_IDs that agree in three bits share a table", "core and model differ", _LIVES),
+        "VM_IDs that agree in three bits share a table", "interrupts are refused to their owner", _PLACES),
     _in("store_table", "table-place-not-locked", "else if (reg == TABLE_OBJECT_COUNT && !object->valid)", "else if (reg == TABLE_OBJECT_COUNT)",
         "a table that is in use can grow over its neighbour", "it does", _REGISTERS),
     _in("store_table", "table-not-emptied", "	slots_reset(&table->slots, object->first, object->count);\n	slots_settle",
@@ -359,7 +358,7 @@ CORE_STORES = (
         "a message may be on its way out of a table that its queue does not lead to any more", "by the test with a message held up", _C_UNITS),
     _in("store_table", "table-not-looked-at-again", _AGAIN, _NO_AGAIN, "a handle that was released between check and end sends", "by the test of both", _C_UNITS),
     _in("store_table", "table-reset-keeps-queues", "		table->wq_vm[i] = 0;\n", "		(void)table;\n", "queues keep their machine through a reset",
-        "registers are not as after a reset", _LIVES),
+        "registers are not as after a reset", _REGISTERS),
     _in("store_queue", "queue-pasid-not-compared", "IMS_CTRL_PASID(fetched->ctrl) != witness->pasid &&", "IMS_CTRL_PASID(fetched->ctrl) == UINT32_MAX &&",
         "a page that has another owner by now is open to its last one", "it is not refused", _PLACES),
     _in("store_queue", "queue-pasid-enable-one-way", "entry_enable != pasid_enable &&", "!entry_enable && pasid_enable &&",
@@ -369,7 +368,7 @@ CORE_STORES = (
     _in("store_queue", "queue-context-valid-ignored", "!context || !context->valid ||", "!context ||",
         "a queue leads to a directory that was taken from it", "handles survive it", _PLACES),
     _in("store_queue", "queue-pointer-valid-ignored", " || !(*page & QUEUE_POINTER_VALID))", ")",
-        "a pointer that is none is followed", "by core and model", _LIVES),
+        "a pointer that is none is followed", "handles are not refused", _PLACES),
     _in("store_queue", "queue-first-page-only", "handle / QUEUE_PAGE_ENTRIES * sizeof(*page)", "handle / QUEUE_PAGE_ENTRIES / 256 * sizeof(*page)",
         "handles that agree in 8 bits are one", "they are not refused", _HANDLES),
     _in("store_queue", "queue-directory-not-locked", "	if (!context->valid)\n		context->directory", "	if (context)\n		context->directory",
@@ -394,7 +393,7 @@ CORE_STORES = (
     _in("msix", "side-table-enable-ignored", "if (vector_enable != pasid_enable &&", "if (vector_enable && !pasid_enable &&",
         "a vector without an owner is everybody's", "it is not refused", _HANDLES),
     _in("msix_table", "side-table-cut", "perm = value & MSIXPERM_WRITABLE;", "perm = value & MSIXPERM_WRITABLE & 0xFFFFFFF;",
-        "4 bits of a PASID are lost", "core and model differ", _REGISTERS.replace("registers", "handles")),
+        "4 bits of a PASID are lost", "a PASID that differs there is not refused", _HANDLES),
     _in("store_msix", "vector-0-for-guests", "return entry >= 1 && entry <", "return entry <", "the device's own vector can be a guest's", "it has an entry", _REGISTERS),
     _in("interrupt", "portal-without-a-table", "return by_ims(turn) ? store && store_portal(store) == PORTAL_IMS :", "return by_ims(turn) ? store != NULL :",
         "a descriptor of the portal that the store does not take ends the device", "it does", _REGISTERS),

@@ -156,6 +156,18 @@ def test_page_that_is_not_linked_and_one_that_was_taken_out_lead_nowhere(queue: 
     assert queue.use(a, 3) == sent(queue.host, a, 3)
 
 
+def test_pointer_that_is_not_valid_is_not_followed(queue: StoreChip) -> None:
+    a = queue.owners[0]
+    queue.host.arm(a, 3)
+    assert a.pages is not None
+    queue.device.memory_write(a.directory, a.pages[0] | 0xFFE, 8)
+    invalid = queue.refusal(a, 3)
+    queue.device.memory_write(a.directory, a.pages[0] | 0xFFF, 8)
+
+    assert invalid == Refusal.NO_STORAGE
+    assert queue.use(a, 3) == sent(queue.host, a, 3)
+
+
 @pytest.mark.parametrize("pointer", [0, 0x7000_0001, 0xFFF_FFFF_F001, 0xFFFF_FFFF_FFFF_FFFF, 0x1])
 def test_pointer_or_directory_without_memory_leads_nowhere(queue: StoreChip, pointer: int) -> None:
     a = queue.owners[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
@@ -181,6 +181,28 @@ def test_queues_that_there_are_not_have_no_vm_id(table: StoreChip) -> None:
 
     assert table.read(table.ims + 8, 8) == WQ_VALID << 32 | 5 << 32 | WQ_VALID | 4
     assert [table.read(table.ims + offset) for offset in (16, 20, 0x400, TABLE_OBJECTS - 4)] == [0] * 4
+
+
+RESETS: dict[str, Callable[[StoreChip], None]] = {
+    "flr": lambda chip: chip.device.flr(),
+    "reset_device": lambda chip: chip.succeed(Cmd.RESET_DEVICE),
+}
+
+
+@pytest.mark.parametrize("reset", RESETS)
+def test_reset_clears_what_leads_to_tables(table: StoreChip, reset: str) -> None:
+    table.host.attach(table.owners[1], 16, 8)
+    RESETS[reset](table)
+
+    assert [table.read(table.ims + at, 8) for at in (0, vm(8), vm(8, 8))] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("reset", RESETS)
+def test_reset_clears_what_leads_to_memory(queue: StoreChip, reset: str) -> None:
+    queue.host.attach(queue.owners[1], 0, 8)
+    RESETS[reset](queue)
+
+    assert [queue.read(queue.ims + 16 + at, 8) for at in (0, 8)] == [0, 0]
 
 
 def test_odd_number_of_queues_ends_in_the_midst_of_8_bytes() -> None:
