@@ -24,6 +24,7 @@ LEDGER_CAPACITY = 1 << 18
 """Records kept until they are read; 64 bytes each, touched only when used."""
 _READ_CHUNK = 4096
 _PORTAL_STORE = 64
+_WORDS = (4, 8)
 
 
 class DeviceError(Exception):
@@ -287,15 +288,15 @@ class Device:
 
     def memory_read(self, address: int, size: int = 4) -> int:
         """Reads 4 or 8 bytes, as one. DeviceError: nothing is there."""
-        data = self._ffi.new("uint64_t[2]")
-        if not self._call("host_memory_read", self._memory, address, data, size):
+        data = self._ffi.new("uint64_t *")
+        if size not in _WORDS or not self._call("host_memory_read", self._memory, address, data, size):
             raise DeviceError(f"host memory has nothing of {size} bytes at {address:#x}")
         return int(data[0])
 
     def memory_write(self, address: int, value: int, size: int = 4) -> None:
         """Writes 4 or 8 bytes, as one. DeviceError: nothing is there."""
-        data = self._ffi.new("uint64_t[2]", [value])
-        if not self._call("host_memory_write", self._memory, address, data, size):
+        data = self._ffi.new("uint64_t *", value)
+        if size not in _WORDS or not self._call("host_memory_write", self._memory, address, data, size):
             raise DeviceError(f"host memory has nothing of {size} bytes at {address:#x}")
 
     def memory_update(self, address: int, clear: int, set_: int) -> int:

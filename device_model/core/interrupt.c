@@ -25,7 +25,9 @@ static bool by_ims(const struct turn *turn)
 /* A portal whose table the device does not have: no handle is in range. */
 static bool has_table(const struct turn *turn)
 {
-	return by_ims(turn) ? turn->idxd->store != NULL : turn->idxd->msix != NULL;
+	const struct store *store = turn->idxd->store;
+
+	return by_ims(turn) ? store && store_portal(store) == PORTAL_IMS : turn->idxd->msix != NULL;
 }
 
 static enum refusal refuse_for_want_of_a_table(const struct turn *turn, const struct witness *witness)

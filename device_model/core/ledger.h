@@ -27,7 +27,8 @@ enum ledger_kind {
 	LEDGER_VM_PENDED = 12, /* virtual MSI-X entry masked or disabled: PBA bit set                 */
 	LEDGER_LOST = 13,      /* the VM is not attached, or its socket failed: not delivered         */
 	LEDGER_ABORTED = 14,   /* descriptor dropped by an abort, disable or reset                    */
-	LEDGER_VANISHED = 15,  /* after GRANTED: the entry is not the work queue's any more, nothing sent (reason: enum refusal) */
+	LEDGER_VANISHED = 15,  /* after GRANTED: the entry is not the work queue's any more, nothing sent (reason: enum refusal; */
+			       /* 0: it is, but its address is not of an interrupt)                                     */
 };
 
 /* Why an interrupt handle was refused (DSA spec 5.4, table 5-2; completion status 0x19). */

@@ -37,7 +37,7 @@ struct msix *msix_create(const struct msix_config *config, const struct interrup
 	msix->vectors = calloc(config->vectors, sizeof(*msix->vectors));
 	if (!msix->vectors || pthread_mutex_init(&msix->lock, NULL) != 0)
 		goto fail;
-	if (pthread_cond_init(&msix->sent, NULL) != 0) {
+	if (!flights_init(&msix->flights)) {
 		pthread_mutex_destroy(&msix->lock);
 		goto fail;
 	}
@@ -56,7 +56,7 @@ void msix_destroy(struct msix *msix)
 {
 	if (!msix)
 		return;
-	pthread_cond_destroy(&msix->sent);
+	flights_destroy(&msix->flights);
 	pthread_mutex_destroy(&msix->lock);
 	free(msix->vectors);
 	free(msix);
@@ -125,7 +125,7 @@ static bool may_send(const struct msix *msix, const struct msix_vector *vector)
 /* Gives the lock up while the sink has the message, so that a mask can wait for it. Address and data are of one moment. */
 static void send_unlocking(struct msix *msix, uint32_t index, const struct witness *witness)
 {
-	struct msix_vector *vector = &msix->vectors[index];
+	const struct msix_vector *vector = &msix->vectors[index];
 	const struct interrupt_message message = {
 		.address = vector->address,
 		.data = vector->data,
@@ -134,8 +134,9 @@ static void send_unlocking(struct msix *msix, uint32_t index, const struct witne
 		.witness = *witness,
 	};
 	const uint8_t masked = vector->ctrl & MSIX_VCTRL_MASK && !msix->config.elsewhere ? LEDGER_F_MASKED : 0;
+	struct flight flight;
 
-	vector->sending++;
+	flights_begin(&msix->flights, &flight, index, witness->wq);
 	pthread_mutex_unlock(&msix->lock);
 	/* Noted before it leaves: who has seen an interrupt is never ahead of the ledger. */
 	if (msix->config.fired)
@@ -143,8 +144,7 @@ static void send_unlocking(struct msix *msix, uint32_t index, const struct witne
 		     witness->accepted_ns ? ns_since(witness->accepted_ns) : 0);
 	msix->sink.message(msix->sink.ctx, &message);
 	pthread_mutex_lock(&msix->lock);
-	if (--vector->sending == 0)
-		pthread_cond_broadcast(&msix->sent);
+	flights_end(&msix->flights, &flight);
 }
 
 void msix_flush_vector(struct msix *msix, uint32_t index)
@@ -159,16 +159,14 @@ void msix_flush_vector(struct msix *msix, uint32_t index)
 	}
 }
 
-void msix_wait_sent(struct msix *msix, const struct msix_vector *vector)
+void msix_wait_sent(struct msix *msix, uint32_t index)
 {
-	while (vector->sending > 0)
-		pthread_cond_wait(&msix->sent, &msix->lock);
+	flights_wait_entries(&msix->flights, &msix->lock, index, 1);
 }
 
 static void wait_all_sent(struct msix *msix)
 {
-	for (uint32_t i = 0; i < msix->config.vectors; i++)
-		msix_wait_sent(msix, &msix->vectors[i]);
+	flights_wait_entries(&msix->flights, &msix->lock, 0, msix->config.vectors);
 }
 
 /* After a change of the function's state. */
@@ -242,10 +240,11 @@ static void remember_pending(struct msix_vector *vector, const struct witness *w
 
 enum refusal msix_check(struct msix *msix, const struct witness *witness, bool pasid_enable)
 {
-	const uint32_t index = index_of(msix, witness->handle);
 	enum refusal refusal;
+	uint32_t index;
 
 	pthread_mutex_lock(&msix->lock);
+	index = index_of(msix, witness->handle);
 	refusal = judge(msix, witness, pasid_enable);
 	if (refusal != REFUSAL_NONE && index != UINT32_MAX && FAULT(msix->planted, FAULT_PENDING_ON_REFUSAL))
 		remember_pending(&msix->vectors[index], witness);
@@ -268,17 +267,22 @@ static void deliver(struct msix *msix, uint32_t index, const struct witness *wit
 	}
 }
 
-void msix_raise(struct msix *msix, uint32_t handle, const struct witness *witness)
+static void complete(struct msix *msix, uint32_t index, const struct witness *witness)
 {
-	const uint32_t index = index_of(msix, handle);
-
-	if (index == UINT32_MAX)
-		return;
-	pthread_mutex_lock(&msix->lock);
 	if (msix->vectors[index].perm & MSIXPERM_IGNORE)
 		note(msix, LEDGER_IGNORED, index, witness, 0, 0, 0);
 	else
 		deliver(msix, index, witness);
+}
+
+void msix_raise(struct msix *msix, uint32_t handle, const struct witness *witness)
+{
+	uint32_t index;
+
+	pthread_mutex_lock(&msix->lock);
+	index = index_of(msix, handle);
+	if (index != UINT32_MAX)
+		complete(msix, index, witness);
 	pthread_mutex_unlock(&msix->lock);
 }
 

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "flights.h"
 #include "msix.h"
 #include "regs.h"
 
@@ -15,13 +16,12 @@ struct msix_vector {
 	uint32_t entry;   /* of the IMS, for the ledger */
 	bool requested;   /* a handle was returned for it and not released */
 	bool pending;
-	uint32_t sending; /* messages decided on, not yet handed to the sink */
 	struct witness pending_witness; /* what set Pending */
 };
 
 struct msix {
 	pthread_mutex_t lock;
-	pthread_cond_t sent;
+	struct flights flights;
 	struct interrupt_sink sink;
 	struct ledger *ledger;
 	struct msix_config config;
@@ -32,7 +32,7 @@ struct msix {
 
 /* msix.c; lock held, given up while the sink has a message. Sends what is pending on the vector and may go now. */
 void msix_flush_vector(struct msix *msix, uint32_t index);
-/* msix.c; lock held, given up while it waits: no message of the vector is on its way. */
-void msix_wait_sent(struct msix *msix, const struct msix_vector *vector);
+/* msix.c; lock held, given up until what is on its way now out of the vector has arrived. */
+void msix_wait_sent(struct msix *msix, uint32_t index);
 
 #endif

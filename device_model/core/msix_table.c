@@ -54,7 +54,7 @@ static void write_dword(struct msix *msix, uint64_t offset, uint32_t value)
 	default:
 		vector->ctrl = value & MSIX_VCTRL_MASK;
 		if (vector->ctrl)
-			msix_wait_sent(msix, vector);
+			msix_wait_sent(msix, index);
 		else
 			msix_flush_vector(msix, index);
 		break;
@@ -120,7 +120,7 @@ void msix_wait(struct msix *msix, uint32_t vector)
 	if (vector >= msix->config.vectors)
 		return;
 	pthread_mutex_lock(&msix->lock);
-	msix_wait_sent(msix, &msix->vectors[vector]);
+	msix_wait_sent(msix, vector);
 	pthread_mutex_unlock(&msix->lock);
 }
 

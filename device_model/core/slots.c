@@ -11,7 +11,7 @@ bool slots_init(struct slots *slots, uint32_t count, uint32_t writable, const st
 	slots->slot = calloc(count, sizeof(*slots->slot));
 	if (!slots->slot || pthread_mutex_init(&slots->lock, NULL) != 0)
 		goto fail;
-	if (pthread_cond_init(&slots->sent, NULL) != 0) {
+	if (!flights_init(&slots->flights)) {
 		pthread_mutex_destroy(&slots->lock);
 		goto fail;
 	}
@@ -23,7 +23,7 @@ fail:
 
 void slots_destroy(struct slots *slots)
 {
-	pthread_cond_destroy(&slots->sent);
+	flights_destroy(&slots->flights);
 	pthread_mutex_destroy(&slots->lock);
 	free(slots->slot);
 }
@@ -38,7 +38,7 @@ static void note(const struct slots *slots, const struct store_note *note, const
 /* Gives the lock up while the sink has the message, so that a mask can wait for it. */
 static void send_unlocking(struct slots *slots, uint32_t index, const struct witness *witness)
 {
-	struct slot *slot = &slots->slot[index];
+	const struct slot *slot = &slots->slot[index];
 	const struct interrupt_message message = {
 		.address = slot->address,
 		.data = slot->data,
@@ -51,26 +51,19 @@ static void send_unlocking(struct slots *slots, uint32_t index, const struct wit
 		.detail = store_latency_ns(witness),
 		.more_flags = slot->ctrl & IMS_CTRL_MASK ? LEDGER_F_MASKED : 0,
 	};
+	struct flight flight;
 
-	slot->sending++;
+	flights_begin(&slots->flights, &flight, index, witness->wq);
 	pthread_mutex_unlock(&slots->lock);
 	note(slots, &fired, witness);
 	slots->sink.message(slots->sink.ctx, &message);
 	pthread_mutex_lock(&slots->lock);
-	if (--slot->sending == 0)
-		pthread_cond_broadcast(&slots->sent);
-}
-
-static void await_sent(struct slots *slots, const struct slot *slot)
-{
-	while (slot->sending > 0)
-		pthread_cond_wait(&slots->sent, &slots->lock);
+	flights_end(&slots->flights, &flight);
 }
 
 void slots_settle(struct slots *slots, uint32_t first, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++)
-		await_sent(slots, &slots->slot[first + i]);
+	flights_wait_entries(&slots->flights, &slots->lock, first, count);
 }
 
 /* The time it waits masked is not the device's latency: no accepted_ns. */
@@ -112,7 +105,7 @@ static void write_ctrl(struct slots *slots, uint32_t index, uint32_t value)
 
 	slot->ctrl = (value & slots->writable) | (slot->ctrl & IMS_CTRL_PENDING);
 	if (slot->ctrl & IMS_CTRL_MASK) {
-		await_sent(slots, slot);
+		slots_settle(slots, index, 1);
 	} else if (slot->ctrl & IMS_CTRL_PENDING) {
 		const struct witness witness = slot->pending_witness;
 
@@ -159,16 +152,11 @@ static uint32_t read_dword(const struct slots *slots, uint64_t offset)
 	}
 }
 
-uint64_t slots_read(struct slots *slots, uint64_t offset, unsigned size)
+uint64_t slots_read(const struct slots *slots, uint64_t offset, unsigned size)
 {
-	uint64_t value;
+	const uint64_t value = read_dword(slots, offset);
 
-	pthread_mutex_lock(&slots->lock);
-	value = read_dword(slots, offset);
-	if (size == 8)
-		value |= (uint64_t)read_dword(slots, offset + 4) << 32;
-	pthread_mutex_unlock(&slots->lock);
-	return value;
+	return size == 8 ? value | (uint64_t)read_dword(slots, offset + 4) << 32 : value;
 }
 
 void slots_write(struct slots *slots, uint64_t offset, unsigned size, uint64_t value)
@@ -177,14 +165,10 @@ void slots_write(struct slots *slots, uint64_t offset, unsigned size, uint64_t v
 	if (size == 8 && offset % IMS_STRIDE == 0 &&
 	    (!address_half_ok(IMS_ADDR_LO, (uint32_t)value) || !address_half_ok(IMS_ADDR_HI, (uint32_t)(value >> 32))))
 		return;
-	pthread_mutex_lock(&slots->lock);
 	write_dword(slots, offset, (uint32_t)value);
 	if (size == 8)
 		write_dword(slots, offset + 4, (uint32_t)(value >> 32));
-	pthread_mutex_unlock(&slots->lock);
 }
-
-/* ---- one slot ---- */
 
 void slots_reset(struct slots *slots, uint32_t first, uint32_t count)
 {
@@ -195,9 +179,10 @@ void slots_reset(struct slots *slots, uint32_t first, uint32_t count)
 		slot->data = 0;
 		slot->ctrl = IMS_CTRL_MASK;
 		slot->requested = false;
-		await_sent(slots, slot);
 	}
 }
+
+/* ---- one slot ---- */
 
 void slots_set_requested(struct slots *slots, uint32_t index, bool requested)
 {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "fault.h"
+#include "flights.h"
 #include "ledger.h"
 #include "message.h"
 
@@ -17,7 +18,6 @@ struct slot {
 	uint64_t address;
 	uint32_t data;
 	uint32_t ctrl;      /* IMS_CTRL_* and PASID */
-	uint32_t sending;   /* messages decided on, not yet handed to the sink */
 	bool requested;     /* a handle was returned for it and not released */
 	struct witness pending_witness; /* what set Pending */
 };
@@ -25,7 +25,7 @@ struct slot {
 /* The store looks at slots with the lock held. */
 struct slots {
 	pthread_mutex_t lock;
-	pthread_cond_t sent;
+	struct flights flights;
 	struct interrupt_sink sink;
 	struct ledger *ledger;
 	uint32_t count;
@@ -38,11 +38,6 @@ struct slots {
 bool slots_init(struct slots *slots, uint32_t count, uint32_t writable, const struct interrupt_sink *sink, struct ledger *ledger);
 void slots_destroy(struct slots *slots);
 
-/* Offset in bytes from slot 0, size 4 or 8, aligned, within the slots. A write that sets Mask returns when no message of the slot is
- * on its way. */
-uint64_t slots_read(struct slots *slots, uint64_t offset, unsigned size);
-void slots_write(struct slots *slots, uint64_t offset, unsigned size, uint64_t value);
-
 /* The functions below take the index of a slot that there is. */
 void slots_set_requested(struct slots *slots, uint32_t index, bool requested);
 void slots_wait_sent(struct slots *slots, uint32_t index);
@@ -51,9 +46,14 @@ bool slots_pending(struct slots *slots, uint32_t index);
 
 /* ---- lock held ---- */
 
-/* Of so many slots: masked, no message, no owner, not requested. Gives the lock up until no message of theirs is on its way. */
+/* Offset in bytes from slot 0, size 4 or 8, aligned, within the slots. A write that sets Mask gives the lock up until no message of
+ * the slot is on its way. */
+uint64_t slots_read(const struct slots *slots, uint64_t offset, unsigned size);
+void slots_write(struct slots *slots, uint64_t offset, unsigned size, uint64_t value);
+
+/* So many slots: masked, no message, no owner, not requested. What of theirs is on its way goes on: slots_settle(). */
 void slots_reset(struct slots *slots, uint32_t first, uint32_t count);
-/* Gives the lock up until no message of so many slots is on its way. */
+/* Gives the lock up until what is on its way now out of so many slots has arrived. */
 void slots_settle(struct slots *slots, uint32_t first, uint32_t count);
 /* Dropped if Ignore is set, made pending if Mask is, else sent; gives the lock up meanwhile. */
 void slots_raise(struct slots *slots, uint32_t index, const struct witness *witness);

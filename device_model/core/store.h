@@ -60,7 +60,8 @@ enum portal store_portal(const struct store *store);
 
 /*
  * Its registers: a region of so many bytes in BAR0. Offset in bytes, size 4 or 8, aligned, inside the region; else reads 0, writes
- * nothing. A write that takes something away (Mask, Valid) returns when no message that it forbids is on its way.
+ * nothing. A write that takes something away (Mask, Valid, a work queue's VM_ID) returns when no message that it forbids is on its
+ * way; how much others send meanwhile does not keep it.
  */
 uint64_t store_size(const struct store *store);
 uint64_t store_read(struct store *store, uint64_t offset, unsigned size);

@@ -42,12 +42,22 @@ static uint64_t size(const struct store *store)
 
 static uint64_t read(struct store *store, uint64_t offset, unsigned bytes)
 {
-	return slots_read(&array_of(store)->slots, offset, bytes);
+	struct slots *slots = &array_of(store)->slots;
+	uint64_t value;
+
+	pthread_mutex_lock(&slots->lock);
+	value = slots_read(slots, offset, bytes);
+	pthread_mutex_unlock(&slots->lock);
+	return value;
 }
 
 static void write(struct store *store, uint64_t offset, unsigned bytes, uint64_t value)
 {
-	slots_write(&array_of(store)->slots, offset, bytes, value);
+	struct slots *slots = &array_of(store)->slots;
+
+	pthread_mutex_lock(&slots->lock);
+	slots_write(slots, offset, bytes, value);
+	pthread_mutex_unlock(&slots->lock);
 }
 
 static void reset(struct store *store)
@@ -56,6 +66,7 @@ static void reset(struct store *store)
 
 	pthread_mutex_lock(&slots->lock);
 	slots_reset(slots, 0, slots->count);
+	slots_settle(slots, 0, slots->count);
 	pthread_mutex_unlock(&slots->lock);
 }
 
@@ -131,13 +142,13 @@ static enum refusal check(struct store *store, const struct witness *witness, bo
 static void raise(struct store *store, const struct witness *witness, bool pasid_enable)
 {
 	struct slots *slots = &array_of(store)->slots;
-	const uint32_t index = index_of(slots, witness->handle);
+	uint32_t index;
 
 	(void)pasid_enable;
-	if (index == UINT32_MAX)
-		return;
 	pthread_mutex_lock(&slots->lock);
-	slots_raise(slots, index, witness);
+	index = index_of(slots, witness->handle);
+	if (index != UINT32_MAX)
+		slots_raise(slots, index, witness);
 	pthread_mutex_unlock(&slots->lock);
 }
 

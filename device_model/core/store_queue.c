@@ -4,35 +4,34 @@
  * when its message is due. The device has no number of entries to tell. A handle is an index into what the queue's directory
  * leads to; besides, each entry has its owner's PASID, so a pointer to a page that has another owner by now is not enough.
  *
- * The host changes entries in memory, then writes an index to SYNC: the device looks at that entry again. An entry's number is its
- * address / 16.
+ * The host changes entries, or pointers to them, in memory, then writes an index to SYNC: the device looks there again. If the entry
+ * may not send any more, or there is none, no message of the queue is on its way when SYNC returns, and no descriptor that has yet
+ * to raise one finds it: then its page can be given to somebody else. An entry's number is its address / 16.
  *
  * Registers: the context of each work queue, 16 bytes.
  */
 #include <stdlib.h>
 
+#include "flights.h"
 #include "regs.h"
-#include "slots.h"
 #include "store_internal.h"
 
-enum { BUCKETS = 256, ENTRY_LIMIT_SHIFT = 36 };
+enum { ENTRY_LIMIT_SHIFT = 36 };
 
 struct context {
 	uint64_t directory;
 	bool valid;
-	uint32_t sending; /* messages of this queue decided on, not yet handed to the sink */
 };
 
 struct store_queue {
 	struct store store;
 	pthread_mutex_t lock;
-	pthread_cond_t sent;
+	struct flights flights;
 	struct interrupt_sink sink;
 	struct host_memory_port memory;
 	uint32_t num_wqs;
 	uint32_t planted;
 	struct context *contexts;
-	uint32_t sending[BUCKETS]; /* the same by entry, several to a bucket: there is no bound on entries */
 };
 
 /* An entry as it was fetched. */
@@ -50,7 +49,7 @@ static void destroy(struct store *store)
 {
 	struct store_queue *queue = queue_of(store);
 
-	pthread_cond_destroy(&queue->sent);
+	flights_destroy(&queue->flights);
 	pthread_mutex_destroy(&queue->lock);
 	free(queue->contexts);
 	free(queue);
@@ -115,11 +114,14 @@ static bool pasid_check_skipped(const struct store_queue *queue, const struct wi
 static enum refusal find(const struct store_queue *queue, const struct witness *witness, bool pasid_enable, uint32_t *entry,
 			 struct fetched *fetched)
 {
+	const uint32_t located = locate(queue, witness->wq, witness->handle);
+
 	bool entry_enable;
 
-	*entry = locate(queue, witness->wq, witness->handle);
-	if (*entry == UINT32_MAX || !fetch(queue, *entry, fetched))
+	*entry = UINT32_MAX;
+	if (located == UINT32_MAX || !fetch(queue, located, fetched))
 		return REFUSAL_NO_STORAGE;
+	*entry = located;
 	entry_enable = fetched->ctrl & IMS_CTRL_PASID_EN;
 	if (!(fetched->ctrl & QUEUE_CTRL_REQUESTED) && !FAULT(queue->planted, FAULT_HANDLE_STATE_IGNORED))
 		return REFUSAL_NOT_REQUESTED;
@@ -131,11 +133,6 @@ static enum refusal find(const struct store_queue *queue, const struct witness *
 }
 
 /* ---- messages; lock held ---- */
-
-static uint32_t bucket(uint32_t entry)
-{
-	return entry * 2654435761u >> 24;
-}
 
 /* The device has no address of its own to check against; only messages to local APICs leave it (9.2.28). */
 static bool may_leave(const struct fetched *fetched)
@@ -158,17 +155,22 @@ static void send_unlocking(struct store_queue *queue, uint32_t entry, const stru
 		.detail = store_latency_ns(witness),
 		.more_flags = fetched->ctrl & IMS_CTRL_MASK ? LEDGER_F_MASKED : 0,
 	};
-	struct context *context = &queue->contexts[witness->wq];
+	struct flight flight;
 
-	context->sending++;
-	queue->sending[bucket(entry)]++;
+	flights_begin(&queue->flights, &flight, entry, witness->wq);
 	pthread_mutex_unlock(&queue->lock);
 	store_write_note(queue->store.ledger, &fired, witness);
 	queue->sink.message(queue->sink.ctx, &message);
 	pthread_mutex_lock(&queue->lock);
-	context->sending--;
-	queue->sending[bucket(entry)]--;
-	pthread_cond_broadcast(&queue->sent);
+	flights_end(&queue->flights, &flight);
+}
+
+static void send_if_it_may_leave(struct store_queue *queue, uint32_t entry, const struct fetched *fetched, const struct witness *witness)
+{
+	if (may_leave(fetched))
+		send_unlocking(queue, entry, fetched, witness);
+	else
+		store_write_note(queue->store.ledger, &(struct store_note){ .kind = LEDGER_VANISHED, .entry = entry }, witness);
 }
 
 static void deliver(struct store_queue *queue, uint32_t entry, const struct fetched *fetched, const struct witness *witness)
@@ -183,40 +185,41 @@ static void deliver(struct store_queue *queue, uint32_t entry, const struct fetc
 		note.kind = LEDGER_PENDED;
 		note.more_flags = LEDGER_F_MASKED;
 		store_write_note(queue->store.ledger, &note, witness);
-	} else if (may_leave(fetched)) {
-		send_unlocking(queue, entry, fetched, witness);
 	} else {
-		note.kind = LEDGER_VANISHED;
-		store_write_note(queue->store.ledger, &note, witness);
+		send_if_it_may_leave(queue, entry, fetched, witness);
 	}
 }
 
-/* Who set Pending is not kept: an entry has no room for it. The record of what leaves now has no cause. */
+/*
+ * An entry that may send does so if it is Pending. One that may not, or is none any more, has no message on its way when this returns;
+ * nothing stays pending in one whose handle was released. Who set Pending is not kept: an entry has no room for it, and the record of
+ * what leaves now has no cause.
+ */
 static void look_again(struct store_queue *queue, uint32_t wq, uint32_t handle)
 {
 	const uint32_t entry = locate(queue, wq, handle);
 	const struct witness witness = { .wq = (uint16_t)wq, .handle = (uint16_t)handle };
-	struct fetched fetched;
+	struct fetched fetched = { 0 };
+	bool requested;
 
-	if (entry == UINT32_MAX || !fetch(queue, entry, &fetched))
-		return;
-	if (fetched.ctrl & IMS_CTRL_MASK) {
-		while (queue->contexts[wq].sending > 0)
-			pthread_cond_wait(&queue->sent, &queue->lock);
-	} else if (fetched.ctrl & IMS_CTRL_PENDING) {
+	if (entry != UINT32_MAX)
+		(void)fetch(queue, entry, &fetched);
+	requested = fetched.ctrl & QUEUE_CTRL_REQUESTED;
+	if ((fetched.ctrl & IMS_CTRL_PENDING) && !(requested && (fetched.ctrl & IMS_CTRL_MASK)))
 		update(queue, entry, IMS_CTRL_PENDING, 0);
-		if (may_leave(&fetched))
-			send_unlocking(queue, entry, &fetched, &witness);
-	}
+	if (!requested || (fetched.ctrl & IMS_CTRL_MASK))
+		flights_wait_wq(&queue->flights, &queue->lock, (uint16_t)wq);
+	else if (fetched.ctrl & IMS_CTRL_PENDING)
+		send_if_it_may_leave(queue, entry, &fetched, &witness);
 }
 
 /* ---- registers; lock held ---- */
 
-static void set_valid(struct store_queue *queue, struct context *context, bool valid)
+static void set_valid(struct store_queue *queue, uint32_t wq, bool valid)
 {
-	context->valid = valid;
-	while (!valid && context->sending > 0)
-		pthread_cond_wait(&queue->sent, &queue->lock);
+	queue->contexts[wq].valid = valid;
+	if (!valid)
+		flights_wait_wq(&queue->flights, &queue->lock, (uint16_t)wq);
 }
 
 static void write_directory(struct context *context, uint64_t mask, uint64_t value)
@@ -238,7 +241,7 @@ static void write_dword(struct store_queue *queue, uint64_t offset, uint32_t val
 		write_directory(context, (uint64_t)UINT32_MAX << 32, (uint64_t)value << 32);
 		break;
 	case QUEUE_CTRL:
-		set_valid(queue, context, value & QUEUE_VALID);
+		set_valid(queue, wq, value & QUEUE_VALID);
 		break;
 	default:
 		if (value <= UINT16_MAX)
@@ -293,10 +296,9 @@ static void reset(struct store *store)
 	struct store_queue *queue = queue_of(store);
 
 	pthread_mutex_lock(&queue->lock);
-	for (uint32_t i = 0; i < queue->num_wqs; i++) {
-		set_valid(queue, &queue->contexts[i], false);
-		queue->contexts[i].directory = 0;
-	}
+	for (uint32_t i = 0; i < queue->num_wqs; i++)
+		queue->contexts[i] = (struct context){ 0 };
+	flights_wait_entries(&queue->flights, &queue->lock, 0, UINT32_MAX);
 	pthread_mutex_unlock(&queue->lock);
 }
 
@@ -319,8 +321,7 @@ static void wait_sent(struct store *store, uint32_t entry)
 	struct store_queue *queue = queue_of(store);
 
 	pthread_mutex_lock(&queue->lock);
-	while (queue->sending[bucket(entry)] > 0)
-		pthread_cond_wait(&queue->sent, &queue->lock);
+	flights_wait_entries(&queue->flights, &queue->lock, entry, 1);
 	pthread_mutex_unlock(&queue->lock);
 }
 
@@ -402,7 +403,7 @@ static bool init_parts(struct store_queue *queue)
 {
 	if (!queue->contexts || pthread_mutex_init(&queue->lock, NULL) != 0)
 		return false;
-	if (pthread_cond_init(&queue->sent, NULL) == 0)
+	if (flights_init(&queue->flights))
 		return true;
 	pthread_mutex_destroy(&queue->lock);
 	return false;

@@ -23,6 +23,7 @@ struct store_table {
 	uint32_t num_wqs;
 	uint32_t *wq_vm; /* TABLE_WQ_VALID and VM_ID */
 	struct vm_object *objects; /* TABLE_VMS */
+	uint16_t *tables; /* of each entry of the pool: how many valid tables it is in */
 };
 
 static struct store_table *table_of(struct store *store)
@@ -37,6 +38,7 @@ static void destroy(struct store *store)
 	slots_destroy(&table->slots);
 	free(table->wq_vm);
 	free(table->objects);
+	free(table->tables);
 	free(table);
 }
 
@@ -72,18 +74,31 @@ static bool may_be_valid(const struct store_table *table, const struct vm_object
 	       object->count <= table->slots.count - object->first;
 }
 
-/* A table that comes into use begins empty; one that goes out of use has no message on its way any more. */
+static void count_tables(struct store_table *table, const struct vm_object *object, int change)
+{
+	for (uint32_t i = 0; i < object->count; i++)
+		table->tables[object->first + i] = (uint16_t)(table->tables[object->first + i] + change);
+}
+
+/* A table begins empty and leaves nothing behind; one that goes out of use has no message on its way any more. Gives the lock up. */
 static void set_valid(struct store_table *table, struct vm_object *object, bool valid)
 {
 	if (valid == object->valid || (valid && !may_be_valid(table, object)))
 		return;
-	if (valid) {
-		slots_reset(&table->slots, object->first, object->count);
-		object->valid = true;
-	} else {
-		object->valid = false;
-		slots_settle(&table->slots, object->first, object->count);
-	}
+	object->valid = valid;
+	count_tables(table, object, valid ? 1 : -1);
+	slots_reset(&table->slots, object->first, object->count);
+	slots_settle(&table->slots, object->first, object->count);
+}
+
+/* Gives the lock up until no message of the queue is on its way to where it led before. */
+static void write_wq(struct store_table *table, uint32_t wq, uint32_t value)
+{
+	const uint32_t was = table->wq_vm[wq];
+
+	table->wq_vm[wq] = value & TABLE_WQ_WRITABLE;
+	if ((was & TABLE_WQ_VALID) && was != table->wq_vm[wq])
+		flights_wait_wq(&table->slots.flights, &table->slots.lock, (uint16_t)wq);
 }
 
 static void write_object(struct store_table *table, uint32_t vm, unsigned reg, uint32_t value)
@@ -115,21 +130,29 @@ static void write_dword(struct store_table *table, uint64_t offset, uint32_t val
 
 		write_object(table, (uint32_t)(within / TABLE_OBJECT_STRIDE), (unsigned)(within % TABLE_OBJECT_STRIDE), value);
 	} else if (offset / 4 < table->num_wqs) {
-		table->wq_vm[offset / 4] = value & TABLE_WQ_WRITABLE;
+		write_wq(table, (uint32_t)(offset / 4), value);
 	}
+}
+
+/* Entries that are in no valid table read as 0 and take nothing. */
+static bool in_a_table(const struct store_table *table, uint64_t offset)
+{
+	return table->tables[(offset - TABLE_ENTRIES) / IMS_STRIDE] > 0;
 }
 
 static uint64_t read(struct store *store, uint64_t offset, unsigned bytes)
 {
 	struct store_table *table = table_of(store);
-	uint64_t value;
+	uint64_t value = 0;
 
-	if (offset >= TABLE_ENTRIES)
-		return slots_read(&table->slots, offset - TABLE_ENTRIES, bytes);
 	pthread_mutex_lock(&table->slots.lock);
-	value = read_dword(table, offset);
-	if (bytes == 8)
-		value |= (uint64_t)read_dword(table, offset + 4) << 32;
+	if (offset < TABLE_ENTRIES) {
+		value = read_dword(table, offset);
+		if (bytes == 8)
+			value |= (uint64_t)read_dword(table, offset + 4) << 32;
+	} else if (in_a_table(table, offset)) {
+		value = slots_read(&table->slots, offset - TABLE_ENTRIES, bytes);
+	}
 	pthread_mutex_unlock(&table->slots.lock);
 	return value;
 }
@@ -138,15 +161,24 @@ static void write(struct store *store, uint64_t offset, unsigned bytes, uint64_t
 {
 	struct store_table *table = table_of(store);
 
-	if (offset >= TABLE_ENTRIES) {
-		slots_write(&table->slots, offset - TABLE_ENTRIES, bytes, value);
-		return;
-	}
 	pthread_mutex_lock(&table->slots.lock);
-	write_dword(table, offset, (uint32_t)value);
-	if (bytes == 8)
-		write_dword(table, offset + 4, (uint32_t)(value >> 32));
+	if (offset < TABLE_ENTRIES) {
+		write_dword(table, offset, (uint32_t)value);
+		if (bytes == 8)
+			write_dword(table, offset + 4, (uint32_t)(value >> 32));
+	} else if (in_a_table(table, offset)) {
+		slots_write(&table->slots, offset - TABLE_ENTRIES, bytes, value);
+	}
 	pthread_mutex_unlock(&table->slots.lock);
+}
+
+static void forget_object(struct store_table *table, struct vm_object *object)
+{
+	if (object->valid) {
+		count_tables(table, object, -1);
+		slots_reset(&table->slots, object->first, object->count);
+	}
+	*object = (struct vm_object){ 0 };
 }
 
 /* No work queue has a machine, no machine a table. */
@@ -157,13 +189,9 @@ static void reset(struct store *store)
 	pthread_mutex_lock(&table->slots.lock);
 	for (uint32_t i = 0; i < table->num_wqs; i++)
 		table->wq_vm[i] = 0;
-	for (uint32_t i = 0; i < TABLE_VMS; i++) {
-		const struct vm_object was = table->objects[i];
-
-		table->objects[i] = (struct vm_object){ 0 };
-		if (was.valid)
-			slots_settle(&table->slots, was.first, was.count);
-	}
+	for (uint32_t i = 0; i < TABLE_VMS; i++)
+		forget_object(table, &table->objects[i]);
+	slots_settle(&table->slots, 0, table->slots.count);
 	pthread_mutex_unlock(&table->slots.lock);
 }
 
@@ -298,11 +326,13 @@ struct store *store_table_create(const struct store_config *config, const struct
 	table->num_wqs = config->num_wqs;
 	table->wq_vm = calloc(config->num_wqs, sizeof(*table->wq_vm));
 	table->objects = calloc(TABLE_VMS, sizeof(*table->objects));
-	if (table->wq_vm && table->objects &&
+	table->tables = calloc(config->entries, sizeof(*table->tables));
+	if (table->wq_vm && table->objects && table->tables &&
 	    slots_init(&table->slots, config->entries, IMS_CTRL_MASK | IMS_CTRL_IGNORE, sink, ledger))
 		return &table->store;
 	free(table->wq_vm);
 	free(table->objects);
+	free(table->tables);
 	free(table);
 	return NULL;
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from device_model.device import DeviceConfig
+from device_model.device import Device, DeviceConfig
 from device_model.ledger import NO_ENTRY, Kind, LedgerRecord
 from device_model.tests.core_rig import CMD, CMDSTATUS, NOOP, RCI, SWERROR, Cmd, SwError, descriptor, make_device
 
@@ -29,7 +29,7 @@ class Chip:
     def __init__(self, *, raw: bool = False, features: int = 0, **sizes: int) -> None:
         usual = {"num_wqs": 4, "total_wq_size": 64, "num_ims": 256, "num_groups": 2, "num_engines": 2, "num_msix": 5}
         self.config = DeviceConfig(features=features, **(usual | sizes))
-        self.device = make_device(self.config)
+        self.device = self.make(self.config)
         self.read, self.write = self.device.read, self.device.write
         self.step = self.device.step
         offsets = self.read(OFFSETS, 8)
@@ -40,6 +40,10 @@ class Chip:
         self.records: list[LedgerRecord] = []
         if not raw:
             self.switch_on()
+
+    def make(self, config: DeviceConfig) -> Device:
+        """The device; other rigs make another kind."""
+        return make_device(config)
 
     # ---- registers ----
 

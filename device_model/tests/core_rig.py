@@ -80,12 +80,16 @@ def core_under_test() -> ModuleType:
     return module
 
 
+def planted_fault() -> int:
+    """The fault to plant; 0: none."""
+    return int(os.environ.get(FAULT_VARIABLE, "0"))
+
+
 def make_device(config: DeviceConfig, *, ledger_capacity: int = LEDGER_CAPACITY, run_engine: bool = False) -> Device:
     """A device of the core under test."""
     device = Device(config, core=core_under_test(), ledger_capacity=ledger_capacity, run_engine=run_engine)
-    fault = int(os.environ.get(FAULT_VARIABLE, "0"))
-    if fault:
-        device.plant_fault(fault)
+    if planted_fault():
+        device.plant_fault(planted_fault())
     return device
 
 

@@ -1,14 +1,13 @@
 """The device and its model driven as one: virtual machines without sockets, and a Device that does all that the host does twice.
 
 The extension module is built once more for it, with a virtual machine that is only memory (`c/direct_vm.h`). With
-FAULT_VARIABLE set it is built with places for planted faults, and that fault is planted.
+core_rig.FAULT_VARIABLE set it is built with places for planted faults, and that fault is planted.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
-import os
 import tempfile
 from collections.abc import Iterable
 from hashlib import sha256
@@ -18,7 +17,7 @@ from typing import Any
 
 from device_model import build_core
 from device_model.device import Device, DeviceConfig, OwnVdevConfig, Vdev, VdevConfig
-from device_model.tests.core_rig import FAULT_VARIABLE
+from device_model.tests.core_rig import planted_fault
 from device_model.tests.model.chip import Chip, Layout
 from device_model.tests.model.config_space import ConfigSpace
 from device_model.tests.model.descriptor import OPERATIONS
@@ -47,11 +46,6 @@ void vdev_reset(struct vdev *vdev);
 int vdev_region_read(struct vdev *vdev, unsigned region, uint64_t offset, void *buf, uint32_t count);
 int vdev_region_write(struct vdev *vdev, unsigned region, uint64_t offset, const void *buf, uint32_t count);
 """
-
-
-def planted_fault() -> int:
-    """The fault to plant; 0: none."""
-    return int(os.environ.get(FAULT_VARIABLE, "0"))
 
 
 @functools.cache

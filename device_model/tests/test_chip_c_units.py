@@ -9,7 +9,7 @@ import pytest
 from device_model.build_core import HERE
 from device_model.tests.protocol_rig import ASAN, C_TESTS, TSAN, build_c, sources
 
-TABLE = [HERE / "core" / f"{name}.c" for name in ("msix", "msix_table", "ledger", "tally")]
+TABLE = [HERE / "core" / f"{name}.c" for name in ("msix", "msix_table", "flights", "ledger", "tally")]
 
 
 def test_table_keeps_its_promises_under_sanitizers() -> None:

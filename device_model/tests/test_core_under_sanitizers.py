@@ -3,6 +3,7 @@ thread sanitizer."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -15,9 +16,12 @@ HERE = Path(__file__)
 PARTS = 8
 """Runs that the core tests are shared out to: each has the time limit of one test."""
 CORE_TESTS = sorted(
-    str(path) for path in HERE.parent.glob("test_core_*.py") if path != HERE and "build_c" not in path.read_text()
+    str(path)
+    for pattern in ("test_core_*.py", "test_store_*.py")
+    for path in HERE.parent.glob(pattern)
+    if path != HERE and not {"build_c", "direct_core"} & set(re.findall(r"\w+", path.read_text()))
 )
-"""Those that build programs are not among them: these have sanitizers of their own, which do not go with another."""
+"""Those that build programs or modules are not among them: these have sanitizers of their own, which do not go with another."""
 
 RAW = """
 from device_model.tests.core_rig import core_under_test

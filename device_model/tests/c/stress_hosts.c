@@ -13,13 +13,13 @@ void *entries_main(void *arg)
 
 	while (!atomic_load(&world->stop)) {
 		struct guest *guest = &world->guests[next(&host->random) % GUESTS];
-		struct ims *ims = idxd_ims(world->idxd);
+		struct store *store = idxd_store(world->idxd);
 
 		pthread_mutex_lock(&guest->life);
 		ims_open(world, guest->index, HOST_MASKS, true);
 		atomic_store(&guest->vm->silent[HOST_MASKS], true);
 		submit(guest);
-		(void)ims_pending(ims, entry(guest->index, HOST_MASKS));
+		(void)store_pending(store, entry(guest->index, HOST_MASKS));
 		atomic_store(&guest->vm->silent[HOST_MASKS], false);
 		pthread_mutex_unlock(&guest->life);
 		pthread_mutex_lock(&guest->parts);

@@ -68,7 +68,7 @@ void take_away(struct guest *guest)
 	iommu_pasid_clear(world->iommu, PASID_BASE + guest->index);
 	vdev_destroy(guest->vdev);
 	for (unsigned v = 1; v <= VECTORS; v++)
-		CHECK(ims_release_handle(idxd_ims(world->idxd), entry(guest->index, v)));
+		CHECK(store_release_handle(idxd_store(world->idxd), entry(guest->index, v)));
 	atomic_fetch_add(&world->received, atomic_load(&guest->vm->messages));
 	CHECK_EQUAL(atomic_load(&guest->vm->inside), 0);
 	free(guest->vm);
