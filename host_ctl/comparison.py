@@ -61,7 +61,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Unfaulted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole suite of scenarios in one combination, without a fault; judged as `vdsa run` judges, with the cells as controls."""
+    """The whole suite of scenarios in one combination, without a fault; judged as `vdsa run` judges, its cells the controls."""
 
     combination: Annotated[Combination, _about("the column")]
     verdict: Annotated[VerdictName, _about("what the column came to")]
@@ -92,9 +92,9 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A cell of the containment table: what came of a row in one combination.
 
     contained: no other VM noticed, and the VM itself lost nothing that was its own. leaked: an interrupt, or an effect of a
-    refused attempt, reached another VM. denied: another VM lost interrupts that were due to it, none went astray. harmed_own: only
-    the VM that tried, or that the mistake was about, lost something. not_possible: the combination has nothing that this could
-    happen to. undetermined: the probe came to no answer; it counts as the worst.
+    refused attempt, reached another VM. denied: another VM lost interrupts that were due to it, none went astray. harmed_own:
+    only the VM that tried, or that the mistake was about, lost something. not_possible: the combination has nothing that this
+    could happen to. undetermined: the probe came to no answer; it counts as the worst.
     """
 
     row: Annotated[Text, _about("id of the row")]
@@ -106,7 +106,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(max_length=EXCERPT_LINES, description="lines of the device's ledger that show it, decoded"),
     ] = ()
     caught_by: Annotated[
-        str, _about("what the suite's own scenarios noticed it by; empty: nothing, and always so in group guest and of not_possible")
+        str, _about("what the suite's own scenarios noticed it by; empty: nothing; always so in group guest and of not_possible")
     ] = ""
     seconds: Annotated[float, Meta(ge=0), _about("duration in seconds")]
 

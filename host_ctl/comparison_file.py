@@ -61,8 +61,12 @@ def _not_columns(comparison: Comparison) -> list[str]:
     columns = comparison.options.combinations
     if tuple(one.combination for one in comparison.unfaulted) != columns:
         return ["the unfaulted results are not those of its columns, in their order"]
-    measured = (*comparison.cells, *comparison.capacity, *comparison.costs)
-    return [f"{one.combination} is none of its columns" for one in measured if one.combination not in columns]
+    measured = (
+        *(cell.combination for cell in comparison.cells),
+        *(one.combination for one in comparison.capacity),
+        *(one.combination for one in comparison.costs),
+    )
+    return [f"{name} is none of its columns" for name in measured if name not in columns]
 
 
 def _cells_without_rows(comparison: Comparison) -> list[str]:

@@ -102,6 +102,7 @@ def _isolated(comparison: Comparison) -> str:
     tried = sum(groups[cell.row] == "guest" for cell in comparison.cells)
     caught = sum(bool(cell.caught_by) for cell in comparison.cells)
     return (
-        f"{plural(len(comparison.unfaulted), 'combination')}, {plural(due, 'interrupt')} due, each of them delivered to the guest "
-        f"that owned it and to no other; {plural(tried, 'attack')} by guests harmed nobody else; {plural(caught, 'planted fault')} caught"
+        f"{plural(len(comparison.unfaulted), 'combination')}, {plural(due, 'interrupt')} due, each of them delivered to the "
+        f"guest that owned it and to no other; {plural(tried, 'attack')} by guests harmed nobody else; "
+        f"{plural(caught, 'planted fault')} caught"
     )
