@@ -183,23 +183,25 @@ class Device:
         self._buffer = self._ffi.new("struct ledger_record[]", _READ_CHUNK)
         self._lost = self._ffi.new("uint64_t *")
         self._reading = threading.Lock()
-        self._gate = threading.Condition()
+        self._lock = threading.RLock()
+        self._gate = threading.Condition(self._lock)
         self._inside = 0
         self._vdevs: set[Vdev] = set()
         self._tracer: Tracer | None = None
 
     def _call(self, function: str, *arguments: Any) -> Any:
         """A call into the library; DeviceError once the device is closed. close() waits for those that are inside."""
-        with self._gate:
+        with self._lock:
             if not self._platform:
                 raise DeviceError(f"{function}: the device is closed")
             self._inside += 1
         try:
             return getattr(self._lib, function)(*arguments)
         finally:
-            with self._gate:
+            with self._lock:
                 self._inside -= 1
-                self._gate.notify_all()
+                if not self._platform:
+                    self._gate.notify_all()
 
     # ---- the physical device ----
 
