@@ -263,6 +263,12 @@ class Device:
         if not self._call("store_release_handle", self._store, entry):
             raise DeviceError(f"the message store has no entry {entry}")
 
+    def address_of(self, name: str) -> int:
+        """For a driver in C: the address of a function of the library, or of the device's `idxd`, `store` or `memory`; until close()."""
+        own = {"idxd": self._idxd, "store": self._store, "memory": self._memory}
+        target = own[name] if name in own else self._ffi.addressof(self._lib, name)
+        return int(self._ffi.cast("uintptr_t", target))
+
     # ---- host memory that the device reaches, for a message store that is apart from it ----
 
     def memory_page(self) -> int:
