@@ -264,7 +264,7 @@ class Device:
             raise DeviceError(f"the message store has no entry {entry}")
 
     def address_of(self, name: str) -> int:
-        """For a driver in C: the address of a function of the library, or of the device's `idxd`, `store` or `memory`; until close()."""
+        """For a driver in C: where a function of the library is, or the device's `idxd`, `store` or `memory`; until close()."""
         own = {"idxd": self._idxd, "store": self._store, "memory": self._memory}
         target = own[name] if name in own else self._ffi.addressof(self._lib, name)
         return int(self._ffi.cast("uintptr_t", target))

@@ -1,8 +1,9 @@
-"""Drives a device from C: fires interrupts one by one, each with its time, and repeats what the host has written into one entry."""
+"""Drives a device from C: fires interrupts one by one, each with its time, and repeats what the host wrote into one entry."""
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import subprocess
 import tempfile
 from array import array
@@ -50,6 +51,7 @@ class _Way(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_void_p) for name in ("idxd", "store", "memory", *_FUNCTIONS))
 
 
+@functools.cache
 def load_driver() -> ctypes.CDLL:
     """Compiles bench/store_fire.c and loads it. MeasurementFailed: there is no compiler, or it failed."""
     with tempfile.TemporaryDirectory(prefix="vdsa-") as folder:
@@ -80,7 +82,7 @@ class Driver:
         MeasurementFailed: the device did not process a descriptor.
         """
         times = array("I", bytes(4 * len(shots)))
-        targets = (_Shot * len(shots))(*shots)
+        targets = (_Shot * len(shots))(*(_Shot(*shot) for shot in shots))
         left = self._library.fire_shots(self._way, self._portal, targets, len(shots), _pointer(times))
         if left:
             raise MeasurementFailed(f"{left} of {len(shots)} descriptors were not processed by the device")

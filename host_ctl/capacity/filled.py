@@ -1,27 +1,34 @@
 """A device whose store is in use up to so many vectors: by real domains of a real device, with no guest and no mdev.
 
-A device has at most 255 work queues, and a store may have more owners than that: so this is made at the level of domain and store.
-Owners share work queues then, in groups, one of each queue's at a time.
+A device has at most 255 work queues, and a store may have more owners than that: so this is made at the level of domain and
+store. Owners share work queues then, in groups, one of each queue's at a time.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import random
 from array import array
-from collections.abc import Iterator
 from ctypes import CDLL
 from dataclasses import dataclass
 from typing import Self
 
 from device_model.device import Device, Organisation
 from device_model.ledger import Kind
+from host_ctl.capacity.collections_off import no_collections
 from host_ctl.capacity.driver import Driver, MeasurementFailed, Shot, Words
 from host_ctl.capacity.sizes import MAX_WQS, WQ_SIZE, block_size, blocks, largest
 from host_ctl.comparison import Combination
 from host_ctl.ids import IdAllocator
-from host_ctl.interrupts import IdKind, Interrupt, Scope, StoreExhausted, Subdevice, VectorBlock, make_store, open_domains
+from host_ctl.interrupts import (
+    IdKind,
+    Interrupt,
+    Scope,
+    StoreExhausted,
+    Subdevice,
+    VectorBlock,
+    make_store,
+    open_domains,
+)
 from host_ctl.interrupts.interrupt import ADDRESS, ADDRESS_HI, CONTROL, DATA
 from host_ctl.interrupts.organisation import MAX_TABLE
 from host_ctl.interrupts.table import TableStore
@@ -51,7 +58,7 @@ class Vm:
 
 
 class Filled:
-    """vms: who has the vectors. reached: how many of those asked for there could be; why: what the next block was refused with."""
+    """vms: who has the vectors. reached: how many there could be. why: what the next block was refused with."""
 
     def __init__(self, combination: Combination, vectors: int, library: CDLL) -> None:
         """MeasurementFailed: what filled it is not what the host itself would have left."""
@@ -78,7 +85,7 @@ class Filled:
     # ---- filling ----
 
     def _fill(self, vectors: int) -> None:
-        with _no_collections():
+        with no_collections():
             for count in blocks(vectors, self.block):
                 if not self._fit(count):
                     break
@@ -200,15 +207,3 @@ class Filled:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-@contextlib.contextmanager
-def _no_collections() -> Iterator[None]:
-    """Filling makes a million objects and no cycles: looking for some would take longer than all the rest."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -37,7 +37,7 @@ def most_entries(organisation: Organisation) -> int | None:
 
 
 def block_size(organisation: Organisation, vectors: int) -> int:
-    """Vectors of each VM where `vectors` are dealt out to about VMS of them: a power of two, which no part of a store is cut for in vain."""
+    """Vectors of each VM where `vectors` are dealt out to about VMS of them: a power of two, as parts of a store are."""
     most = most_entries(organisation)
     share = -(-(vectors if most is None else min(vectors, most)) // VMS)
     return min(max(8, 1 << (share - 1).bit_length()), _MOST_OF_A_VM[organisation])
