@@ -67,8 +67,8 @@ class DeviceConfig:
     total_wq_size: int = 8192
     """Descriptors over all work queues, 1 to 65,535."""
     num_ims: int = 2048
-    """Entries of the message store: array, a multiple of 256, at most 16,128, 0 for none; table, of the pool, a multiple of 256, at
-    most 2,097,152; queue and msix: 0."""
+    """Entries of the message store: array, a multiple of 256, at most 16,128, 0 for none; table, of the pool, a multiple of 256,
+    at most 2,097,152; queue and msix: 0."""
     max_xfer_log2: int = 21
     max_batch_log2: int = 5
     num_groups: int = 1
@@ -296,7 +296,7 @@ class Device:
             raise DeviceError(f"host memory has nothing of {size} bytes at {address:#x}")
 
     def memory_update(self, address: int, clear: int, set_: int) -> int:
-        """In 4 bytes, as one: takes away the bits of `clear`, adds those of `set_`; returns what was there. DeviceError: nothing is."""
+        """In 4 bytes, as one: takes away bits of `clear`, adds those of `set_`; returns what was there. DeviceError: nothing."""
         before = self._ffi.new("uint32_t *")
         if not self._call("host_memory_update", self._memory, address, clear, set_, before):
             raise DeviceError(f"host memory has no word at {address:#x}")
