@@ -52,18 +52,17 @@ class Most:
 
 
 def most_of_a_vm(combination: Combination) -> Most:
-    """Vectors that one VM gets from an empty store that was made for large ones."""
-    with opened(combination, MAX_TABLE) as (domains, ids):
-        owner = Subdevice("the VM", ids.allocate(), 0)
+    """Vectors that one VM gets from an empty store that was made for large ones: a new one for each attempt."""
 
-        def refusal(count: int) -> str | None:
+    def refusal(count: int) -> str | None:
+        with opened(combination, MAX_TABLE) as (domains, ids):
             try:
-                domains.free_block(domains.allocate_block(owner, count))
+                domains.allocate_block(Subdevice("the VM", ids.allocate(), 0), count)
             except StoreExhausted as error:
                 return str(error)
-            return None
+        return None
 
-        return _largest(refusal)
+    return _largest(refusal)
 
 
 def _largest(refusal: Callable[[int], str | None]) -> Most:

@@ -30,7 +30,7 @@ from host_ctl.remapping import RemapEntry
 from host_ctl.samples import percentile
 
 SIZES = (1000, 65_536, 1_000_000)
-ROUNDS, WARM_UP, BLOCKS, SHOTS = 40, 3, 10, 600
+ROUNDS, WARM_UP, BLOCKS, SHOTS = 30, 3, 10, 400
 """Turns; of them, those that are not counted; blocks allocated and freed, and interrupts fired, in each."""
 SAMPLE = 8
 ARRAY = Combination("array", "device")
