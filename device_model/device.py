@@ -187,23 +187,25 @@ class Device:
         self._buffer = self._ffi.new("struct ledger_record[]", _READ_CHUNK)
         self._lost = self._ffi.new("uint64_t *")
         self._reading = threading.Lock()
-        self._gate = threading.Condition()
+        self._lock = threading.RLock()
+        self._gate = threading.Condition(self._lock)
         self._inside = 0
         self._vdevs: set[Vdev] = set()
         self._tracer: Tracer | None = None
 
     def _call(self, function: str, *arguments: Any) -> Any:
         """A call into the library; DeviceError once the device is closed. close() waits for those that are inside."""
-        with self._gate:
+        with self._lock:
             if not self._platform:
                 raise DeviceError(f"{function}: the device is closed")
             self._inside += 1
         try:
             return getattr(self._lib, function)(*arguments)
         finally:
-            with self._gate:
+            with self._lock:
                 self._inside -= 1
-                self._gate.notify_all()
+                if not self._platform:
+                    self._gate.notify_all()
 
     # ---- the physical device ----
 
@@ -272,6 +274,12 @@ class Device:
         """No handle leads to an entry of the message store any more, and it is not Pending. DeviceError: no such entry."""
         if not self._call("store_release_handle", self._store, entry):
             raise DeviceError(f"the message store has no entry {entry}")
+
+    def address_of(self, name: str) -> int:
+        """For a driver in C: where a function of the library is, or the device's `idxd`, `store` or `memory`; until close()."""
+        own = {"idxd": self._idxd, "store": self._store, "memory": self._memory}
+        target = own[name] if name in own else self._ffi.addressof(self._lib, name)
+        return int(self._ffi.cast("uintptr_t", target))
 
     # ---- host memory that the device reaches, for a message store that is apart from it ----
 
