@@ -28,6 +28,7 @@ void compose(struct guest *guest)
 		.wq_size = 16,
 		.wq_mode = 1,
 		.wq_limits = 21 | 5 << 5,
+		.mapped_portal = guest->index % 2,
 	};
 	struct vdev_vector vectors[VECTORS];
 	int error;

@@ -1,6 +1,8 @@
 /* stress_vm.c - the VM behind a virtual device: where messages and DMA arrive, and what must not arrive is noticed. */
 #define _GNU_SOURCE
 #include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "stress_world.h"
@@ -82,6 +84,25 @@ static void on_enter(void *ctx, struct dma_space *space)
 	space->ctx = vm;
 }
 
+static void map_portals(struct guest *guest)
+{
+	const int fd = vdev_portal_fd(guest->vdev);
+
+	guest->pages = NULL;
+	if (fd < 0)
+		return;
+	guest->pages = mmap(NULL, PORTAL_WQ_STRIDE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(guest->pages != MAP_FAILED);
+	close(fd);
+}
+
+static void unmap_portals(struct guest *guest)
+{
+	if (guest->pages)
+		munmap(guest->pages, PORTAL_WQ_STRIDE);
+	guest->pages = NULL;
+}
+
 void attach(struct guest *guest)
 {
 	const struct vdev_vm way = {
@@ -93,12 +114,14 @@ void attach(struct guest *guest)
 
 	atomic_store(&guest->vm->gone, false);
 	CHECK_EQUAL(vdev_attach(guest->vdev, &way), 0);
+	map_portals(guest);
 	guest->attached = true;
 }
 
 void detach(struct guest *guest)
 {
 	vdev_detach(guest->vdev);
+	unmap_portals(guest);
 	atomic_store(&guest->vm->gone, true);
 	guest->attached = false;
 }

@@ -39,6 +39,7 @@ struct guest {
 	pthread_mutex_t parts; /* held while the host changes what its parts belong to; taken after life */
 	struct vdev *vdev;
 	struct vm *vm;
+	uint8_t *pages; /* its portals, mapped while it is attached; NULL: they trap */
 	bool attached;
 	struct world *world;
 };
