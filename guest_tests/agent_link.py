@@ -1,5 +1,6 @@
 """The host's side of one bare-metal agent: commands, slots, interrupt counters."""
 
+import asyncio
 import mmap
 import socket
 from collections.abc import Callable, Iterable, Sequence
@@ -47,6 +48,7 @@ class AgentLink:
         self.vectors_per_slot = vectors_per_slot
         self._channel = AgentChannel(ram, serial, elf, name)
         self._block = self._channel.block
+        self._items_in_use = asyncio.Lock()
 
     @property
     def hint(self) -> Callable[[], str]:
@@ -270,13 +272,14 @@ class AgentLink:
         `portal`: offset of a portal page in `bar`.
         """
         place = self._items(first, len(items))
-        write_items(place, items)
         args = (first, len(items), bar, portal, window)
         total_s = timeout_s * len(items)
-        result = await self._channel.execute(Op.SUBMIT, slot, args, timeout_s, total_s=total_s, accept=_ENDED_EARLY)
-        answer = self._block.answer
-        outcomes = read_items(place, len(items), self._block.tsc_khz)
-        return Submission(result, Step(answer.step), answer.value[1], answer.value[0], outcomes)
+        async with self._items_in_use:
+            write_items(place, items)
+            result = await self._channel.execute(Op.SUBMIT, slot, args, timeout_s, total_s=total_s, accept=_ENDED_EARLY)
+            answer = self._block.answer
+            outcomes = read_items(place, len(items), self._block.tsc_khz)
+            return Submission(result, Step(answer.step), answer.value[1], answer.value[0], outcomes)
 
     async def spin(
         self,
@@ -294,16 +297,17 @@ class AgentLink:
 
         `timeout_s` counts for each firing anew. A cancelled spin() stops too.
         """
-        write_items(self._items(place, 1), (item,))
-        try:
-            result = await self._channel.execute(
-                Op.SPIN, slot, (place, bar, portal, maximum), timeout_s, total_s=total_s, accept=_ENDED_EARLY
-            )
-        except BaseException:
-            self.stop_spin()
-            raise
-        answer = self._block.answer
-        return Spin(result, Step(answer.step), answer.value[0])
+        async with self._items_in_use:
+            write_items(self._items(place, 1), (item,))
+            try:
+                result = await self._channel.execute(
+                    Op.SPIN, slot, (place, bar, portal, maximum), timeout_s, total_s=total_s, accept=_ENDED_EARLY
+                )
+            except BaseException:
+                self.stop_spin()
+                raise
+            answer = self._block.answer
+            return Spin(result, Step(answer.step), answer.value[0])
 
     def stop_spin(self) -> None:
         """Ends a running spin() after the firing that it is in.

@@ -25,8 +25,6 @@ from host_ctl.remapping import RemapEntry, RemappingTable
 
 PORTAL = 0x1000
 """Offset of the portal page in BAR2: the limited MSI-X portal, as Linux's driver uses (DSA specification 9.3)."""
-BURST = 16
-"""Shots in a row of a guest that fires in the background."""
 MSG_TIMEOUT_MS = 10_000
 """How long QEMU waits for the device: on a busy machine a thread may not run for a second."""
 PATIENCE_S = 20.0
@@ -80,7 +78,7 @@ class Rig:
         self.record = Record(self.members, host, folder)
         self._eventfd = eventfd
         self._mapped_portal = mapped_portal
-        self._firing: dict[int, asyncio.Event] = {}
+        self._heard: frozenset[int] = frozenset()  # guests to which nothing has been done since their last canaries
         self.patience_s = PATIENCE_S
         self.diagnosis = Diagnosis()
 
@@ -88,6 +86,7 @@ class Rig:
 
     async def plug(self, member: Member) -> None:
         """Creates an mdev, hotplugs it into the running guest, and has the guest bring it up and take one interrupt."""
+        self._heard -= {member.index}
         mdev = await asyncio.to_thread(
             self.host.create, self.mdev_type, self.vectors, self.folder,
             eventfd=self._eventfd, mapped_portal=self._mapped_portal,
@@ -107,6 +106,7 @@ class Rig:
 
     async def unplug(self, member: Member) -> None:
         """Takes the mdev out of the running guest and destroys it; returns when all of it is free."""
+        self._heard -= {member.index}
         mdev = member.device
         ejected = asyncio.create_task(self._time_eject(member))
         try:
@@ -202,31 +202,6 @@ class Rig:
         """Whether the guest sees in its PBA what the host holds back. By eventfd the PBA is QEMU's, which knows nothing: True."""
         return self._eventfd or await member.link.pending(SLOT, vector)
 
-    async def fire_until_stopped(self, member: Member) -> int:
-        """Fires at one of the guest's own vectors, each acknowledged, until stop_firing(); returns how often.
-
-        In bursts with a breath between them: guests that fire without one would take all of a small machine, and what they
-        are to be the background of could not get on.
-        """
-        vector = self.random.choice(member.vectors)
-        under_way = self._firing.setdefault(member.index, asyncio.Event())
-        count = 0
-        while member.index in self._firing:
-            await self.fire(member, [vector] * BURST)
-            count += BURST
-            under_way.set()
-        return count
-
-    async def all_firing(self, members: Iterable[Member]) -> None:
-        """Returns when each of these guests has fired in fire_until_stopped(), which they have been told to do."""
-        for member in members:
-            await asyncio.wait_for(self._firing.setdefault(member.index, asyncio.Event()).wait(), self.patience_s)
-
-    def stop_firing(self, members: Iterable[Member]) -> None:
-        """Ends fire_until_stopped() of these guests after the burst they are at."""
-        for member in members:
-            self._firing.pop(member.index, None)
-
     # ---- silence ----
 
     @contextlib.asynccontextmanager
@@ -234,12 +209,14 @@ class Rig:
         """A window in which nothing may arrive but what is due, between canaries that reach all watched guests.
 
         An interrupt that should not have been is sent before the second canary, and takes the same way: when the canary
-        has arrived, it would have. AssertionError: a guest counted more, or less, than was due.
+        has arrived, it would have. The second canaries of a window are the first ones of the next, if nothing is done to a guest
+        between the two. AssertionError: a guest counted more, or less, than was due.
         """
         watched = list(self.members if among is None else among)
-        before = await self._canaries(watched)
+        heard, self._heard = self._heard & {member.index for member in watched}, frozenset()
+        before = heard | await self._canaries([member for member in watched if member.index not in heard])
         yield
-        after = await self._canaries(watched)
+        after = self._heard = await self._canaries(watched)
         self.record.window(name, watched, before, after)
         self.record.check_counts(watched, name)
         self.record.read_ledger()
@@ -257,6 +234,7 @@ class Rig:
         self, member: Member, descriptors: Sequence[bytes], *, window: int = 32, portal: int = PORTAL
     ) -> list[ItemOutcome]:
         """Submits descriptors whose records the agent waits for; byte 8 to 15 of each is replaced by its record's address."""
+        self._heard -= {member.index}
         outcomes: list[ItemOutcome] = []
         for start in range(0, len(descriptors), ATTACK_BATCH):
             batch = descriptors[start : start + ATTACK_BATCH]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+from itertools import pairwise
 
 import pytest
 
 from guest_tests.agent_numbers import Step
 from guest_tests.agent_results import Item
+from guest_tests.background import Background
 from guest_tests.descriptors import Flag, Opcode, Status, descriptor, firing_noop
 from guest_tests.handles import disowned
 from guest_tests.member import SLOT, Member
@@ -61,18 +62,19 @@ def _firing_move(source: int, destination: int, handle: int) -> bytes:
 
 
 async def test_plug_and_unplug_while_all_others_fire(rig: Rig) -> None:
+    """Each of the others fires before, between and after; and some of them at any moment, also while the one is moved."""
     moving, *others = rig.random.sample(rig.members, len(rig.members))
 
-    async with rig.silence("plug and unplug under fire"):
-        spins = [asyncio.create_task(rig.fire_until_stopped(member)) for member in others]
-        await rig.all_firing(others)
+    async with rig.silence("plug and unplug under fire"), Background(rig, others) as background:
+        shots, meanwhile = [background.shots, await background.all_fire()], []
         for _ in range(CYCLES):
-            await rig.unplug(moving)
-            await rig.plug(moving)
-        rig.stop_firing(others)
-        fired = await asyncio.gather(*spins)
+            meanwhile.append(await background.shots_during(rig.unplug(moving)))
+            shots.append(await background.all_fire())
+            meanwhile.append(await background.shots_during(rig.plug(moving)))
+            shots.append(await background.all_fire())
 
-    assert all(count > 0 for count in fired)
+    assert all(now[member.index] > then[member.index] for then, now in pairwise(shots) for member in others)
+    assert sum(meanwhile) > 0
 
 
 @pytest.mark.shared

@@ -90,6 +90,19 @@ async def test_every_descriptor_completes_and_interrupts_once(plugged: Plugged) 
     assert link.counters().stray_total == 0
 
 
+async def test_submissions_of_many_tasks_do_not_mix(plugged: Plugged) -> None:
+    link = plugged.agent.link
+    report = await plugged.enable()
+    wanted = [1 + task % VECTORS for task in range(8)]
+    lists = [[plugged.item(place, vector, report.handles[vector]) for place in range(5)] for vector in wanted]
+    before, base = link.counters(), link.slot(0).vector_base
+    done = await asyncio.gather(*(link.submit(0, items, portal=PORTAL) for items in lists))
+    fired = link.counters().since(before)
+
+    assert {(item.result, item.interrupts) for submission in done for item in submission.items} == {(ItemResult.DONE, 1)}
+    assert [fired[base + vector] for vector in range(1, VECTORS + 1)] == [10] * VECTORS
+
+
 async def test_data_lands_where_the_descriptor_says(plugged: Plugged) -> None:
     link = plugged.agent.link
     await plugged.enable()
