@@ -197,6 +197,15 @@ class Pokes(Owners):
     def poke_pointer(self, page: int, pointer: int, to: int, valid: bool) -> None:
         self._poke_page(page, 8 * pointer, PAGE * to | valid)
 
+    @rule(index=which, other=which, n=numbers, bits=st.sampled_from([0, 1, 0xFFE, 0xFFF]))
+    @precondition(lambda self: self.organisation == Organisation.QUEUE)
+    def use_by_a_pointer_to(self, index: int, other: int, n: int, bits: int) -> None:
+        """The first page of another owner, or its own, by one more pointer of the directory."""
+        owner, of = self._owner(index), self._owner(other)
+        if owner and of and of.pages:
+            self.both.device.memory_write(owner.directory + 8 * 255, of.pages[0] | bits, 8)
+            self._use(owner, 0xFF00 + n % of.count)
+
     def _poke_page(self, page: int, offset: int, value: int) -> None:
         pages = sorted(self.both.device.queue_model().memory.pages)
         if pages:
