@@ -12,8 +12,9 @@ help: ## show this text
 setup: ## get ready: system packages, Python environment, C extension, QEMU
 	@tools/bootstrap.sh
 
-run-guests: setup ## run the isolation suite in guests; GUESTS=8 VECTORS=1 SEED=7 as you like
-	@$(BIN)/vdsa run $(if $(GUESTS),--guests $(GUESTS)) $(if $(VECTORS),--vectors $(VECTORS)) $(if $(SEED),--seed $(SEED))
+run-guests: setup ## run the isolation suite in guests; GUESTS=8 VECTORS=1 SEED=7 STORE=table DOMAIN=vm as you like
+	@$(BIN)/vdsa run $(if $(GUESTS),--guests $(GUESTS)) $(if $(VECTORS),--vectors $(VECTORS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(STORE),--store $(STORE)) $(if $(DOMAIN),--domain $(DOMAIN))
 
 qemu-patched: ## build the patched QEMU, once (about 5 minutes); then QEMU=patched uses it. QEMU_SRC=tree or tarball
 	@QEMU= tools/bootstrap.sh

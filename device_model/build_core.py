@@ -22,7 +22,7 @@ CDEF = """
 struct ledger_record { ...; };
 struct idxd_config {
     uint32_t num_wqs, total_wq_size, num_ims, max_xfer_log2, max_batch_log2, num_groups, num_engines, num_msix, kind,
-        features;
+        features, organisation;
 };
 struct vdev_vector { uint32_t entry, handle; };
 struct vdev_config {
@@ -42,7 +42,7 @@ struct vfu_server_stats {
     ...;
 };
 
-struct platform; struct idxd; struct iommu; struct ledger; struct vdev; struct iommu_target; struct vfu_server;
+struct platform; struct idxd; struct store; struct host_memory; struct iommu; struct ledger; struct vdev; struct iommu_target; struct vfu_server;
 
 struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engines);
 void platform_stop(struct platform *platform);
@@ -50,6 +50,14 @@ void platform_destroy(struct platform *platform);
 struct idxd *platform_idxd(struct platform *platform);
 struct iommu *platform_iommu(struct platform *platform);
 struct ledger *platform_ledger(struct platform *platform);
+struct host_memory *platform_memory(struct platform *platform);
+
+uint64_t host_memory_page(struct host_memory *memory);
+int host_memory_free(struct host_memory *memory, uint64_t address);
+uint64_t host_memory_pages(struct host_memory *memory);
+bool host_memory_read(struct host_memory *memory, uint64_t address, void *data, size_t size);
+bool host_memory_write(struct host_memory *memory, uint64_t address, const void *data, size_t size);
+bool host_memory_update(struct host_memory *memory, uint64_t address, uint32_t clear, uint32_t set, uint32_t *before);
 
 size_t ledger_read(struct ledger *ledger, struct ledger_record *records, size_t max, uint64_t *lost);
 
@@ -64,6 +72,9 @@ void idxd_set_msix(struct idxd *idxd, bool enabled, bool function_mask);
 void idxd_flr(struct idxd *idxd);
 void idxd_submit(struct idxd *idxd, uint32_t wq, int portal, const uint8_t desc[64], uint32_t requester);
 void idxd_halt(struct idxd *idxd);
+struct store *idxd_store(struct idxd *idxd);
+bool store_request_handle(struct store *store, uint32_t entry);
+bool store_release_handle(struct store *store, uint32_t entry);
 
 int iommu_remap_set(struct iommu *iommu, uint32_t index, const struct iommu_target *target, unsigned vector);
 int iommu_remap_clear(struct iommu *iommu, uint32_t index);

@@ -45,6 +45,19 @@ class Feature(enum.IntFlag):
     """No PASID capability: no work queue can have PASID Enable."""
 
 
+class Organisation(enum.IntEnum):
+    """How the message store of the device is organised (core/store.h, enum organisation)."""
+
+    ARRAY = 0
+    """Entries in the device, shared by all, the owner's PASID in each."""
+    TABLE = 1
+    """A VM_ID of the work queue leads to its machine's own table in the device."""
+    QUEUE = 2
+    """Entries in host memory, found by pointers from the work queue's context."""
+    MSIX = 3
+    """The device's MSI-X table with a PASID for each vector beside it."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceConfig:
     """Size of the physical device (DSA specification 9.2.2, 9.2.4)."""
@@ -54,7 +67,8 @@ class DeviceConfig:
     total_wq_size: int = 8192
     """Descriptors over all work queues, 1 to 65,535."""
     num_ims: int = 2048
-    """IMS entries: a multiple of 256, at most 16,128; 0: none."""
+    """Entries of the message store: array, a multiple of 256, at most 16,128, 0 for none; table, of the pool, a multiple of 256, at
+    most 2,097,152; queue and msix: 0."""
     max_xfer_log2: int = 21
     max_batch_log2: int = 5
     num_groups: int = 1
@@ -65,6 +79,8 @@ class DeviceConfig:
     """0: DSA, 1: IAA (enum idxd_kind)."""
     features: int = 0
     """What it can do more or less than the usual one: Feature."""
+    organisation: int = Organisation.ARRAY
+    """Of the message store; msix needs num_msix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +178,8 @@ class Device:
         self._idxd = self._lib.platform_idxd(self._platform)
         self._iommu = self._lib.platform_iommu(self._platform)
         self._ledger = self._lib.platform_ledger(self._platform)
+        self._memory = self._lib.platform_memory(self._platform)
+        self._store = self._lib.idxd_store(self._idxd)
         self._buffer = self._ffi.new("struct ledger_record[]", _READ_CHUNK)
         self._lost = self._ffi.new("uint64_t *")
         self._reading = threading.Lock()
@@ -237,6 +255,49 @@ class Device:
     def plant_fault(self, fault: int) -> None:
         """Plants a defect of the hardware (core/fault.h). Only in a core built for it; AttributeError otherwise."""
         self._call("idxd_plant_fault", self._idxd, fault)
+
+    def release_entry(self, entry: int) -> None:
+        """No handle leads to an entry of the message store any more, and it is not Pending. DeviceError: no such entry."""
+        if not self._call("store_release_handle", self._store, entry):
+            raise DeviceError(f"the message store has no entry {entry}")
+
+    # ---- host memory that the device reaches, for a message store that is apart from it ----
+
+    def memory_page(self) -> int:
+        """Address of a page of 4 KiB, all zero; the one freed last is given first. DeviceError: no memory."""
+        address = int(self._call("host_memory_page", self._memory))
+        if address == 0:
+            raise DeviceError("no host memory is left for another page of the message store")
+        return address
+
+    def memory_free(self, address: int) -> None:
+        """Takes a page back; nothing is at its address any more. DeviceError: no such page."""
+        _check(self._call("host_memory_free", self._memory, address), f"page of host memory at {address:#x}")
+
+    def memory_read(self, address: int, size: int = 4) -> int:
+        """Reads 4 or 8 bytes, as one. DeviceError: nothing is there."""
+        data = self._ffi.new("uint64_t[2]")
+        if not self._call("host_memory_read", self._memory, address, data, size):
+            raise DeviceError(f"host memory has nothing of {size} bytes at {address:#x}")
+        return int(data[0])
+
+    def memory_write(self, address: int, value: int, size: int = 4) -> None:
+        """Writes 4 or 8 bytes, as one. DeviceError: nothing is there."""
+        data = self._ffi.new("uint64_t[2]", [value])
+        if not self._call("host_memory_write", self._memory, address, data, size):
+            raise DeviceError(f"host memory has nothing of {size} bytes at {address:#x}")
+
+    def memory_update(self, address: int, clear: int, set_: int) -> int:
+        """In 4 bytes, as one: takes away the bits of `clear`, adds those of `set_`; returns what was there. DeviceError: nothing is."""
+        before = self._ffi.new("uint32_t *")
+        if not self._call("host_memory_update", self._memory, address, clear, set_, before):
+            raise DeviceError(f"host memory has no word at {address:#x}")
+        return int(before[0])
+
+    @property
+    def memory_pages(self) -> int:
+        """Pages that are given."""
+        return int(self._call("host_memory_pages", self._memory))
 
     # ---- the IOMMU ----
 

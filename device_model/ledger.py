@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 NO_ENTRY = 0xFFFF_FFFF
-"""`LedgerRecord.entry` where no IMS entry was involved."""
+"""`LedgerRecord.entry` where no entry of the message store was involved."""
 
 _RECORD = struct.Struct("<4Q4I3H5B5x")
 RECORD_SIZE = _RECORD.size
@@ -32,6 +32,7 @@ class Kind(enum.IntEnum):
     VM_PENDED = 12
     LOST = 13
     ABORTED = 14
+    VANISHED = 15
 
 
 class Refusal(enum.IntEnum):
@@ -41,6 +42,7 @@ class Refusal(enum.IntEnum):
     NOT_REQUESTED = 2
     PASID_ENABLE = 3
     PASID = 4
+    NO_STORAGE = 5
 
 
 class Drop(enum.IntEnum):

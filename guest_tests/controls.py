@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from device_model.device import DeviceConfig
 from guest_tests.agent_errors import AgentError
 from guest_tests.member import Member
 from guest_tests.planted import Fault, Finding
-from guest_tests.rig import NotArrived, Rig
+from guest_tests.rig import NotArrived, Rig, device_sizes
 from host_ctl.host import Host
+from host_ctl.interrupts import Organisation, Scope
 from host_ctl.options import DEFAULT_TYPE
 from host_ctl.results import promise
 from host_ctl.verdict import Evidence, Outcome, find_leaks, judge
@@ -53,6 +53,8 @@ async def run_control(
     folder: Path,
     seed: int,
     mdev_type: str = DEFAULT_TYPE,
+    organisation: Organisation = Organisation.ARRAY,
+    scope: Scope = Scope.DEVICE,
 ) -> ControlRun:
     """Runs `scenarios` on fresh mdevs in the guests that run already, with `fault` planted (None: without any).
 
@@ -61,8 +63,8 @@ async def run_control(
     begin = time.perf_counter()
     folder = folder / f"control-{fault.id if fault is not None else 'none'}"
     folder.mkdir()
-    config = DeviceConfig(num_wqs=GUESTS + 2, total_wq_size=(GUESTS + 2) * 64, num_ims=256)
-    host = await asyncio.to_thread(Host, config, core=core)
+    config = device_sizes(GUESTS + 2, VECTORS, organisation, scope)
+    host = await asyncio.to_thread(Host, config, scope=scope, mdev_vectors=VECTORS, core=core)
     try:
         clean = host.audit().counts()
         if fault is not None:

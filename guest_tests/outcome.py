@@ -9,7 +9,6 @@ from guest_tests.controls import ControlRun
 from guest_tests.planted import Fault
 from guest_tests.session import ScenarioRun, Seen, Session
 from host_ctl.assemble import assemble
-from host_ctl.options import DOMAIN_SCOPE, STORE
 from host_ctl.results import Control, Options, RunResult, Scenario, Timing, promise, timing
 from host_ctl.verdict import ControlOutcome, Evidence, Outcome, judge
 
@@ -78,8 +77,8 @@ def _options(session: Session) -> Options:
     return Options(
         guests=options.guests,
         vectors=options.vectors,
-        store=STORE,
-        domain_scope=DOMAIN_SCOPE,
+        store=options.store,
+        domain_scope=options.domain,
         delivery=options.delivery,
         accelerator=session.accelerator.name,
         accelerator_why=session.accelerator.why,

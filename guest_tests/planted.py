@@ -6,22 +6,27 @@ host are parts of its control software that have been replaced by wrong ones. Ne
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import importlib.util
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
 from device_model import build_core
-from device_model.device import Vdev, VdevConfig
+from device_model.device import DeviceError, Vdev, VdevConfig
 from host_ctl.errors import HostError
 from host_ctl.host import Host
-from host_ctl.irq_domain import ArrayDomain, ImsInterrupt
+from host_ctl.interrupts import FACTS, IdKind, Interrupt, Organisation, Store, Subdevice
+from host_ctl.interrupts.entries import EntryStore
+from host_ctl.interrupts.queue import Page, QueueSpace, QueueStore
+from host_ctl.interrupts.store import Place, Share, Space
+from host_ctl.interrupts.table import TableSpace, TableStore
 from host_ctl.mdev import describe
 from host_ctl.mdev_type import MdevType
 from host_ctl.remapping import RemapEntry, RemappingTable
@@ -49,6 +54,7 @@ class Fault:
     """A fault to plant: in the core (`core_fault`, enum planted_fault) or in the host's parts (`plant`).
 
     `shown_by`: the findings of which at least one must appear; any other does not count as caught.
+    `stores`: organisations that can have this fault; where an entry holds no owner, none can be compared wrongly.
     """
 
     id: str
@@ -56,29 +62,81 @@ class Fault:
     shown_by: frozenset[Finding]
     core_fault: int = 0
     plant: Callable[[Host], None] = lambda host: None
+    stores: frozenset[Organisation] = frozenset(Organisation)
 
 
 # ---- mistakes of the host ----
 
 
-class _ForgetfulDomain(ArrayDomain):
-    """Returns entries to the free list as they are."""
+class _ForgetsEntries(EntryStore):
+    """Takes entries back as they are."""
 
     def _clear(self, entry: int) -> None:
         """Forgotten."""
 
 
-class _GenerousDomain(ArrayDomain):
+class _ForgetsTables(TableStore):
+    """Leaves the VM object of a VM that has gone as it is, and its work queue with it."""
+
+    def _cut(self, space: TableSpace) -> None:
+        """Forgotten."""
+
+
+class _ForgetsStorage(QueueStore):
+    """Frees storage that the work queue still leads to."""
+
+    def _cut(self, wq: int) -> None:
+        """Forgotten."""
+
+
+class _GivesEntriesTwice(EntryStore):
     """Gives the entry that it gave out last to the next block as well."""
 
-    def _take(self) -> int:
-        if self._used and len(self._used) % 2 == 0:
-            return max(self._used)
-        return super()._take()
+    def _take(self, space: Space) -> Place:
+        if self.places and len(self.places) % 2 == 0:
+            entry = max(self.places)
+            return Place(entry, entry, space)
+        return super()._take(space)
 
-    def _give_back(self, entry: int) -> None:
-        if entry in self._used:
-            super()._give_back(entry)
+    def _give_back(self, place: Place) -> None:
+        if place.entry in place.space.share.used:
+            super()._give_back(place)
+
+
+class _GivesTablesTwice(TableStore):
+    """Leads a second VM to the table that it made last."""
+
+    _last: int | None = None
+
+    def _take_table(self, owner: Subdevice, share: Share) -> int:
+        own = super()._take_table(owner, share)
+        table, self._last = (own, own) if self._last is None else (self._last, None)
+        if table != own:
+            share.give_back(own)
+        return table
+
+    def _give_table_back(self, share: Share, table: int) -> None:
+        if table in share.used:
+            super()._give_table_back(share, table)
+
+
+class _GivesPagesTwice(QueueStore):
+    """Leads a second work queue to the page of entries that it made last."""
+
+    _last: Page | None = None
+
+    def _grow(self, space: QueueSpace, number: int) -> Page:
+        if number not in space.pages and self._last is not None:
+            page, self._last = Page(self._last.address), None
+            self._link(space, number, page.address | 1)
+            space.pages[number] = page
+        elif number not in space.pages:
+            self._last = super()._grow(space, number)
+        return space.pages[number]
+
+    def _free_page(self, address: int) -> None:
+        with contextlib.suppress(DeviceError):  # the second time
+            super()._free_page(address)
 
 
 class _MisdirectingTable(RemappingTable):
@@ -93,11 +151,26 @@ class _MisdirectingTable(RemappingTable):
         return super().allocate(self._earlier if self._earlier is not None else vdev, vector)
 
 
-def _plant_domain(kind: type[ArrayDomain]) -> Callable[[Host], None]:
+def _plant_store(mistakes: Mapping[Organisation, type[Store]]) -> Callable[[Host], None]:
+    """The mistake that suits the store, put over the class of the host's own."""
+
     def plant(host: Host) -> None:
-        host.parts.domain = kind(host.parts.chip)
+        right = host.parts.domain
+        mistake = mistakes[right.store.ORGANISATION]
+        kind: type[Store] = type(mistake.__name__, (mistake, type(right.store)), {})
+        host.parts.domain = type(right)(kind(host.parts.chip, right.store.part))
 
     return plant
+
+
+_FORGETS = {
+    Organisation.ARRAY: _ForgetsEntries, Organisation.TABLE: _ForgetsTables,
+    Organisation.QUEUE: _ForgetsStorage, Organisation.MSIX: _ForgetsEntries,
+}  # fmt: skip
+_GIVES_TWICE = {
+    Organisation.ARRAY: _GivesEntriesTwice, Organisation.TABLE: _GivesTablesTwice,
+    Organisation.QUEUE: _GivesPagesTwice, Organisation.MSIX: _GivesEntriesTwice,
+}  # fmt: skip
 
 
 def _plant_remapping(host: Host) -> None:
@@ -105,17 +178,16 @@ def _plant_remapping(host: Host) -> None:
 
 
 def _plant_foreign_handles(host: Host) -> None:
-    """Request Interrupt Handle answers with handles of the mdev composed before."""
-    before: list[Sequence[ImsInterrupt]] = []
+    """Request Interrupt Handle answers with handles of the mdev composed before; where all have the same, with the next ones."""
+    before: list[Sequence[Interrupt]] = []
+    local = host.parts.domain.store.facts.local_handles
 
-    def wrong(
-        kind: MdevType, mdev_id: int, wq: int, size: int, own: Sequence[ImsInterrupt], eventfd: bool
-    ) -> VdevConfig:
+    def wrong(kind: MdevType, mdev_id: int, wq: int, size: int, own: Sequence[Interrupt], eventfd: bool) -> VdevConfig:
         config = describe(kind, mdev_id, wq, size, own, eventfd)
         before.append(own)
         if len(before) == 1:
             return config
-        handles = [interrupt.handle for interrupt in before[-2]]
+        handles = [interrupt.handle + local for interrupt in before[-2]]
         return replace(
             config, vectors=tuple((entry, handles[i % len(handles)]) for i, (entry, _) in enumerate(config.vectors))
         )
@@ -123,15 +195,26 @@ def _plant_foreign_handles(host: Host) -> None:
     host.parts.describe = wrong
 
 
+_OWNER_BESIDE_ENTRY = frozenset(organisation for organisation, facts in FACTS.items() if facts.id_kind is IdKind.PASID)
+"""Stores that compare an ID which stands beside each entry."""
+_OWNER_ONLY_BESIDE_ENTRY = frozenset(o for o in _OWNER_BESIDE_ENTRY if not FACTS[o].local_handles)
+"""And in which nothing else keeps owners apart: where a handle leads to the owner's own entries only, such a defect changes nothing."""
 _L, _P, _D, _R = Finding.LEAK, Finding.PROMISE, Finding.DUE, Finding.RESOURCES
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("pasid-check-skipped", "the device does not compare the entry's PASID", frozenset({_L}), core_fault=1),
+    Fault(
+        "pasid-check-skipped",
+        "the device does not compare the entry's PASID",
+        frozenset({_L}),
+        core_fault=1,
+        stores=_OWNER_ONLY_BESIDE_ENTRY,
+    ),
     Fault(
         "pasid-enable-ignored",
         "the device takes an entry without PASID Enable for everybody's",
         frozenset({_L, _P}),
         core_fault=2,
+        stores=_OWNER_BESIDE_ENTRY,
     ),
     Fault(
         "check-after-execution",
@@ -157,18 +240,19 @@ FAULTS: tuple[Fault, ...] = (
         "the device does not compare the entry's PASID for members of a batch",
         frozenset({_L}),
         core_fault=7,
+        stores=_OWNER_ONLY_BESIDE_ENTRY,
     ),
     Fault(
         "slot-not-cleared",
-        "the host frees entries without wiping them",
+        "the host frees entries without wiping them, or what leads to them",
         frozenset({_R, _P}),
-        plant=_plant_domain(_ForgetfulDomain),
+        plant=_plant_store(_FORGETS),
     ),
     Fault(
         "slot-given-twice",
-        "the host gives one entry to two mdevs",
+        "the host gives one entry, table or page to two mdevs",
         frozenset({_L, _D, _P}),
-        plant=_plant_domain(_GenerousDomain),
+        plant=_plant_store(_GIVES_TWICE),
     ),
     Fault(
         "remap-elsewhere", "remapping entries of an mdev point at another VM", frozenset({_L}), plant=_plant_remapping

@@ -91,7 +91,10 @@ async def rig(session: Session, whole_rig: Rig) -> Rig:
 async def whole_rig(session: Session, members: list[Member]) -> AsyncIterator[Rig]:
     """The guests of the run, each with an mdev plugged into it while it ran."""
     options = session.options
-    host = await asyncio.to_thread(make_host, options.guests, options.vectors, trace=options.trace)
+    host = await asyncio.to_thread(
+        make_host, options.guests, options.vectors,
+        trace=options.trace, organisation=options.organisation, scope=options.scope,
+    )  # fmt: skip
     session.audit_before = host.audit().counts()
     rig = Rig(
         host, members[: options.guests], session.folder.path,

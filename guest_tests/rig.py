@@ -18,7 +18,8 @@ from guest_tests.diagnosis import Diagnosis
 from guest_tests.member import SLOT, Member
 from guest_tests.record import Record
 from host_ctl.host import Host
-from host_ctl.options import DEFAULT_TYPE
+from host_ctl.interrupts import Organisation, Scope, store_size
+from host_ctl.options import DEFAULT_TYPE, SPARE
 from host_ctl.pasid import PasidAllocator
 from host_ctl.remapping import RemapEntry, RemappingTable
 
@@ -275,15 +276,9 @@ class Rig:
         return await self.attempt(member, [firing_noop(0, handle) for handle in handles])
 
     def foreign_handles(self, member: Member) -> list[int]:
-        """All handles that the host gave to the other guests' mdevs and not to this one's."""
-        own = set(member.device.handles)
-        return [
-            h
-            for other in self.members
-            if other is not member and other.mdev
-            for h in other.mdev.handles
-            if h not in own
-        ]
+        """All handles that the host gave to the other guests' mdevs, each once; try them while they are not its own."""
+        others = [other.mdev for other in self.members if other is not member and other.mdev]
+        return list(dict.fromkeys(handle for mdev in others for handle in mdev.handles))
 
     def close(self) -> None:
         """Ends the device; the guests belong to somebody else."""
@@ -319,15 +314,25 @@ class ShuffledRemapping(RemappingTable):
         return super().allocate(vdev, vector)
 
 
-def make_host(guests: int, vectors: int, *, spare: int = 2, trace: Path | None = None) -> Host:
-    """A host whose device has room for `guests` mdevs of `vectors` vectors and some to spare. trace: a file for one."""
-    needed = (guests + spare) * vectors
-    config = DeviceConfig(
-        num_wqs=min(255, guests + spare),
-        total_wq_size=min(0xFFFF, (guests + spare) * 64),
-        num_ims=(needed + 255) // 256 * 256,
+def device_sizes(mdevs: int, vectors: int, organisation: Organisation, scope: Scope) -> DeviceConfig:
+    """A device with room for so many mdevs of `vectors` vectors, and for no more than its store's granularity gives."""
+    size = store_size(organisation, scope, mdevs, vectors)
+    return DeviceConfig(
+        num_wqs=min(255, mdevs),
+        total_wq_size=min(0xFFFF, mdevs * 64),
+        num_ims=size.num_ims,
+        num_msix=size.num_msix,
+        organisation=organisation,
     )
-    host = Host(config, trace=trace)
+
+
+def make_host(
+    guests: int, vectors: int, *, spare: int = SPARE, trace: Path | None = None,
+    organisation: Organisation = Organisation.ARRAY, scope: Scope = Scope.DEVICE,
+) -> Host:  # fmt: skip
+    """A host whose device has room for `guests` mdevs of `vectors` vectors and some to spare. trace: a file for one."""
+    config = device_sizes(guests + spare, vectors, organisation, scope)
+    host = Host(config, scope=scope, mdev_vectors=vectors, trace=trace)
     host.parts.pasids = ScatteredPasids()
     host.parts.remapping = ShuffledRemapping(host.device)
     return host

@@ -104,10 +104,16 @@ class Watcher:
         chosen = [item for item in items if not only or _is_control(item) or any(word in item.name for word in only)]
         if session.options.shares_nothing:
             chosen = self._without_shared(chosen)
+        chosen = [item for item in chosen if self._is_possible(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
         session.planned = [item.name for item in chosen if not _is_control(item)]
         session.planned_controls = [f for item in chosen if (f := self._fault(item.name)) is not None]
+
+    def _is_possible(self, item: pytest.Item) -> bool:
+        """A fault of what this organisation of the store does not have cannot be planted."""
+        fault = self._fault(item.name)
+        return fault is None or self._session.options.organisation in fault.stores
 
     def _without_shared(self, items: Sequence[pytest.Item]) -> list[pytest.Item]:
         kept = [item for item in items if item.get_closest_marker("shared") is None]

@@ -47,6 +47,7 @@ _END = _bit(
     Kind.VM_PENDED,
     Kind.BLOCKED,
     Kind.LOST,
+    Kind.VANISHED,
 )
 
 

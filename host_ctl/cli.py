@@ -17,10 +17,13 @@ from typing import cast, get_args
 import msgspec
 
 from host_ctl.errors import HostError
+from host_ctl.interrupts import FACTS, Scope, why_not
 from host_ctl.options import (
+    DOMAINS,
     MAX_GUESTS,
     MAX_VECTORS,
     RUN_TYPES,
+    STORES,
     Accelerator,
     Delivery,
     OptionsError,
@@ -44,6 +47,23 @@ _EXIT = {"ISOLATED": 0, "LEAKED": 1, "NOT PROVEN": 3}
 _ABOUT = """\
 Virtual Intel DSA devices for QEMU guests, and the proof by test that an interrupt reaches the guest that owns it and no
 other."""
+
+
+def _stores() -> str:
+    """A line for each organisation, and what makes no sense."""
+    lines = [
+        f"  {facts.name:6} {facts.what}\n         owner: {facts.id_kind} {facts.id_place}\n         bound: {facts.bound}"
+        for facts in FACTS.values()
+    ]
+    lines += [
+        f"  {organisation.name.lower()} with --domain {scope} makes no sense: a function has one MSI-X table and one domain"
+        for organisation in FACTS
+        for scope in Scope
+        if why_not(organisation, scope) is not None
+    ]
+    return "\n".join(lines)
+
+
 _RUN_ABOUT = """\
 Start guests, let every one of them fire its own interrupts and try to fire the others', plant faults to see that they
 are noticed, and judge the run. The last line says ISOLATED, LEAKED or NOT PROVEN, and why."""
@@ -52,7 +72,12 @@ examples:
   vdsa run                                8 guests with 4 vectors each, and a report in build/report
   vdsa run --guests 64 --vectors 4        a larger run (at most {MAX_GUESTS} guests, {MAX_VECTORS} vectors each)
   vdsa run --seed 20260517                the same attacks in the same order as in that earlier run
+  vdsa run --store table --domain vm      another store of interrupt messages, a domain for each guest
   vdsa run --only forged --no-controls    a quick look at some scenarios; proves nothing by itself
+
+stores of interrupt messages (--store), and who hands out their entries (--domain):
+{_stores()}
+  --domain device: one interrupt domain for all; vm: one for each guest, over a part of the store that is its own.
 
 exit status:
   0 ISOLATED    1 LEAKED    2 wrong usage    3 NOT PROVEN    130 ended by Ctrl-C (the report has what was reached)"""
@@ -104,7 +129,7 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     what = run.add_argument_group("what to run")
     what.add_argument("--guests", type=int, default=default.guests, metavar="N", help="number of guests (%(default)s)")
     what.add_argument(
-        "--vectors", type=int, default=default.vectors, metavar="N", help="IMS-backed vectors of each (%(default)s)"
+        "--vectors", type=int, default=default.vectors, metavar="N", help="vectors of each besides vector 0 (%(default)s)"
     )
     what.add_argument("--seed", type=int, metavar="S", help="repeat an earlier run (default: a new one)")
     what.add_argument(
@@ -115,6 +140,14 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--type", default=default.mdev_type, choices=RUN_TYPES,
         help="mdev type of the guests' devices; `vdsa types` tells about them (%(default)s)",
+    )  # fmt: skip
+    what.add_argument(
+        "--store", default=default.store, choices=STORES,
+        help="organisation of the device's store of interrupt messages, see below (%(default)s)",
+    )  # fmt: skip
+    what.add_argument(
+        "--domain", default=default.domain, choices=DOMAINS,
+        help="interrupt domains: one for the device, or one for each guest's mdev (%(default)s)",
     )  # fmt: skip
     how = run.add_argument_group("how to run it")
     how.add_argument(
@@ -169,7 +202,7 @@ def _run(arguments: argparse.Namespace) -> int:
         guests=arguments.guests, vectors=arguments.vectors, seed=_seed(arguments.seed),
         delivery=arguments.delivery, accelerator=arguments.accel, report=arguments.report,
         only=tuple(arguments.only), controls=not arguments.no_controls, mdev_type=arguments.type,
-        trace=trace_file(arguments),
+        trace=trace_file(arguments), store=arguments.store, domain=arguments.domain,
     )  # fmt: skip
     suite = load_suite()
     mode: Mode = "quiet" if arguments.quiet else "plain" if arguments.plain else "auto"

@@ -14,12 +14,16 @@ from device_model.device import LEDGER_CAPACITY, Device, DeviceConfig
 from device_model.ledger import LedgerRecord
 from device_model.trace import Target, target_of
 from host_ctl.errors import HostError
-from host_ctl.irq_domain import ArrayDomain
+from host_ctl.interrupts import IdKind, Scope, make_store, open_domains
+from host_ctl.interrupts.vm_id import VmIdAllocator
 from host_ctl.mdev import Mdev, Parts, describe
 from host_ctl.mdev_type import MAX_OWN_DEVICES, MdevType, find_type
 from host_ctl.pasid import PasidAllocator
 from host_ctl.physical import PhysicalDevice
 from host_ctl.remapping import RemappingTable
+
+MDEV_VECTORS = 16
+"""What parts of a store are made for unless the host is told."""
 
 
 class OwnDevicesExhausted(HostError):  # noqa: N818
@@ -28,13 +32,21 @@ class OwnDevicesExhausted(HostError):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What is in use. A run must end where it began."""
+    """What is in use. A run must end where it began. What an organisation of the store does not have is 0.
+
+    By the hardware, not the books: dirty entries, vm_objects that are Valid, queue_roots (work queues that lead to storage),
+    host_memory_pages, what begins with iommu.
+    """
 
     mdevs: int
     pasids: int
     work_queues: int
-    ims_entries: int
-    dirty_ims_entries: int
+    interrupt_entries: int
+    dirty_interrupt_entries: int
+    vm_ids: int
+    vm_objects: int
+    queue_roots: int
+    host_memory_pages: int
     remapping_entries: int
     iommu_remapping_entries: int
     iommu_pasids: int
@@ -46,7 +58,7 @@ class Audit:
 
 
 def _in_words(name: str) -> str:
-    capitals = {"ims": "IMS", "iommu": "IOMMU", "dma": "DMA", "pasids": "PASIDs"}
+    capitals = {"iommu": "IOMMU", "dma": "DMA", "pasids": "PASIDs", "vm": "VM", "ids": "IDs"}
     return " ".join(capitals.get(word, word) for word in name.split("_"))
 
 
@@ -66,23 +78,30 @@ class Host:
         self,
         config: DeviceConfig | None = None,
         *,
+        scope: Scope = Scope.DEVICE,
+        mdev_vectors: int = MDEV_VECTORS,
         wq_size: int = 64,
         core: ModuleType | None = None,
         ledger_capacity: int = LEDGER_CAPACITY,
         trace: Target | None = None,
     ) -> None:
-        """trace: where all that guests do is written, line by line; default: where VDSA_TRACE says, if it is set.
+        """The organisation of the message store is the device's (config), the scope of interrupt domains the host's.
 
-        Raises DeviceError or CommandFailed if the sizes do not fit each other, HostError if the trace cannot be written.
+        mdev_vectors: up to how many vectors besides vector 0 mdevs have, where the store is cut into parts of one size.
+        trace: where all that guests do is written, line by line; default: where VDSA_TRACE says, if it is set.
+
+        Raises DeviceError or CommandFailed if the sizes do not fit each other, HostError if the scope makes no sense with the
+        organisation or the trace cannot be written.
         """
         self.device = Device(config, core=core, ledger_capacity=ledger_capacity)
         try:
             _start_trace(self.device, trace or target_of(os.environ))
             chip = PhysicalDevice(self.device, wq_size=wq_size)
+            domain = open_domains(make_store(chip, mdev_vectors), scope)
         except BaseException:
             self.device.close()
             raise
-        self.parts = Parts(chip, PasidAllocator(), ArrayDomain(chip), RemappingTable(self.device), describe)
+        self.parts = Parts(chip, PasidAllocator(), domain, RemappingTable(self.device), VmIdAllocator(), describe)
         self.mdevs: dict[int, Mdev] = {}
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
@@ -98,8 +117,12 @@ class Host:
         mdev_type.check_vectors(vectors)
         if mdev_type.own is not None:
             return MAX_OWN_DEVICES - self.own_devices
-        chip = self.parts.chip
-        return min(chip.num_wqs - chip.wqs_in_use, (chip.num_ims - self.parts.domain.in_use) // vectors)
+        chip, domain = self.parts.chip, self.parts.domain
+        bounds = [chip.num_wqs - chip.wqs_in_use, self.parts.pasids.left]
+        if domain.store.facts.id_kind is IdKind.VM_ID:
+            bounds.append(self.parts.vm_ids.left)
+        by_entries = domain.available(vectors)
+        return min(bounds if by_entries is None else [*bounds, by_entries])
 
     @property
     def own_devices(self) -> int:
@@ -130,13 +153,19 @@ class Host:
     def audit(self) -> Audit:
         """What is in use now, by the host's own books and by the hardware's."""
         with self._lock:
+            domain = self.parts.domain
+            roots = domain.store.roots()
             remap, pasids = self.device.iommu_entries()
             return Audit(
                 mdevs=len(self.mdevs),
                 pasids=self.parts.pasids.in_use,
                 work_queues=self.parts.chip.wqs_in_use,
-                ims_entries=self.parts.domain.in_use,
-                dirty_ims_entries=len(self.parts.domain.dirty_entries()),
+                interrupt_entries=domain.in_use,
+                dirty_interrupt_entries=len(domain.dirty_entries()),
+                vm_ids=self.parts.vm_ids.in_use,
+                vm_objects=roots.get("vm_objects", 0),
+                queue_roots=roots.get("queue_roots", 0),
+                host_memory_pages=roots.get("host_memory_pages", 0),
                 remapping_entries=self.parts.remapping.in_use,
                 iommu_remapping_entries=remap,
                 iommu_pasids=pasids,

@@ -1,7 +1,7 @@
 """Mediated devices: how one is composed, from parts of the physical device or as a device of its own.
 
-An mdev over a work queue has vector 0 emulated by the host, and vectors 1 to n with one IMS entry each; its guest gets interrupt
-handles by Request Interrupt Handle. An mdev that is a device of its own needs no part of the shared one.
+An mdev over a work queue has vector 0 emulated by the host, and vectors 1 to n with one entry of the message store each; its
+guest gets interrupt handles by Request Interrupt Handle. An mdev that is a device of its own needs no part of the shared one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device_model.device import Vdev, VdevConfig
-from host_ctl.irq_domain import ArrayDomain, ImsInterrupt, Subdevice, VectorBlock
+from host_ctl.ids import IdAllocator
+from host_ctl.interrupts import DomainScope, IdKind, Interrupt, Subdevice, VectorBlock
 from host_ctl.mdev_type import MdevType
 from host_ctl.pasid import PasidAllocator
 from host_ctl.physical import PhysicalDevice
@@ -25,17 +26,21 @@ _OPCAP = 0x40
 
 @dataclass(slots=True)
 class Parts:
-    """Where the parts of an mdev come from. A test that plants a mistake of the host replaces one of them."""
+    """Where the parts of an mdev come from. A test that plants a mistake of the host replaces one of them.
+
+    vm_ids are taken from only if the store tells owners apart by VM_ID.
+    """
 
     chip: PhysicalDevice
     pasids: PasidAllocator
-    domain: ArrayDomain
+    domain: DomainScope
     remapping: RemappingTable
-    describe: Callable[[MdevType, int, int, int, Sequence[ImsInterrupt], bool], VdevConfig]
+    vm_ids: IdAllocator
+    describe: Callable[[MdevType, int, int, int, Sequence[Interrupt], bool], VdevConfig]
 
 
 def describe(
-    mdev_type: MdevType, mdev_id: int, wq: int, wq_size: int, interrupts: Sequence[ImsInterrupt], eventfd: bool
+    mdev_type: MdevType, mdev_id: int, wq: int, wq_size: int, interrupts: Sequence[Interrupt], eventfd: bool
 ) -> VdevConfig:
     """The register values and handles that the guest will see."""
     return mdev_type.config(mdev_id, wq, wq_size, interrupts, eventfd=eventfd)
@@ -55,7 +60,7 @@ class Mdev:
         self.subdevice = Subdevice(f"mdev {mdev_id}")
         self.vectors = vectors
         self.pasid = self.wq = NOT_SHARED
-        self.interrupts: list[ImsInterrupt] = []
+        self.interrupts: list[Interrupt] = []
         self._parts = parts
         self._eventfd = eventfd
         with ExitStack() as undo:
@@ -78,10 +83,11 @@ class Mdev:
 
     def _compose(self, undo: ExitStack) -> None:
         parts = self._parts
-        self.pasid = self.subdevice.owner_id = parts.pasids.allocate()
+        self.pasid = parts.pasids.allocate()
         undo.callback(parts.pasids.free, self.pasid)
-        self.wq = parts.chip.allocate_wq()
+        self.wq = self.subdevice.wq = parts.chip.allocate_wq()
         undo.callback(parts.chip.free_wq, self.wq)
+        self.subdevice.owner_id = self._owner_id(undo)
         block = parts.domain.allocate_block(self.subdevice, self.vectors)
         undo.callback(parts.domain.free_block, block)
         self.interrupts = [block.parcel() for _ in range(self.vectors)]
@@ -95,6 +101,14 @@ class Mdev:
         parts.chip.program_wq(
             self.wq, self.pasid, max_xfer_log2=self.type.max_xfer_log2, max_batch_log2=self.type.max_batch_log2
         )
+
+    def _owner_id(self, undo: ExitStack) -> int:
+        """The ID that the store tells owners apart by. The PASID is there in any case: DMA needs it."""
+        if self._parts.domain.store.facts.id_kind is IdKind.PASID:
+            return self.pasid
+        vm_id = self._parts.vm_ids.allocate()
+        undo.callback(self._parts.vm_ids.free, vm_id)
+        return vm_id
 
     def _route(self, undo: ExitStack, block: VectorBlock) -> None:
         """Remapping first, then the entry: a message that leaves the device always has somewhere to go."""
@@ -112,7 +126,7 @@ class Mdev:
         return [interrupt.handle for interrupt in self.interrupts]
 
     def disarm(self) -> None:
-        """The first half of taking interrupts away: entries masked and without PASID Enable, not yet freed."""
+        """The first half of taking interrupts away: entries masked and nobody's, not yet freed."""
         for interrupt in self.interrupts:
             interrupt.disarm()
 

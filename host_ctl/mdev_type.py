@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from device_model.device import DeviceConfig, Feature, OwnVdevConfig, VdevConfig
 from host_ctl.errors import HostError
-from host_ctl.irq_domain import ImsInterrupt
+from host_ctl.interrupts import Interrupt
 
 MAX_VECTORS = 255
 """IMS-backed vectors of one mdev: its MSI-X table has 256 entries, and vector 0 is emulated."""
@@ -57,7 +57,7 @@ class MdevType:
             raise HostError(f"an mdev of type {self.name} has {choice}, not {vectors}")
 
     def config(
-        self, mdev_id: int, wq: int, wq_size: int, interrupts: Sequence[ImsInterrupt], *, eventfd: bool
+        self, mdev_id: int, wq: int, wq_size: int, interrupts: Sequence[Interrupt], *, eventfd: bool
     ) -> VdevConfig:
         """What the guest sees. GENCAP: overlapping copy, cache control, commands; no IMS."""
         configurable = _CONFIGURABLE if self.configurable else 0

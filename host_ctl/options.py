@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from host_ctl.errors import HostError
+from host_ctl.interrupts import FACTS, Organisation, Scope, StoreSize, store_size, why_not
+from host_ctl.interrupts.organisation import MAX_ARRAY, MAX_MSIX, MAX_POOL
 from host_ctl.mdev_type import TYPES
 
 Delivery = Literal["message", "eventfd"]
@@ -21,10 +23,13 @@ MIN_GUESTS = 2
 MAX_GUESTS = 128
 MAX_VECTORS = 32
 MAX_SEED = 2**63 - 1
-STORE = "array"
-"""Organisation of the message store: one fixed array for all mdevs, a PASID in each entry."""
-DOMAIN_SCOPE = "device"
-"""One interrupt domain for the whole device."""
+SPARE = 2
+"""Mdevs that a run's device has room for beside one for each guest."""
+DEFAULT_STORE, DEFAULT_DOMAIN = "array", "device"
+STORES = tuple(organisation.name.lower() for organisation in Organisation)
+"""Organisations of the message store, as `--store` names them."""
+DOMAINS = tuple(str(scope) for scope in Scope)
+"""Scopes of interrupt domain, as `--domain` names them."""
 
 
 class OptionsError(HostError):
@@ -37,7 +42,8 @@ class OptionsError(HostError):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """A run. vectors: IMS-backed ones of each guest. only: scenarios whose name contains one of these; empty: all.
+    """A run. vectors: those of each guest besides vector 0. only: scenarios whose name contains one of these; empty: all.
+    store: organisation of the message store; domain: scope of the interrupt domains over it.
     trace: a file for all that guests do to their devices; None: none is written.
 
     Raises OptionsError, with everything that is wrong at once.
@@ -53,6 +59,8 @@ class RunOptions:
     controls: bool = True
     trace: Path | None = None
     mdev_type: str = DEFAULT_TYPE
+    store: str = DEFAULT_STORE
+    domain: str = DEFAULT_DOMAIN
 
     def __post_init__(self) -> None:
         problems = (
@@ -62,11 +70,48 @@ class RunOptions:
             *_one_of("--delivery", self.delivery, get_args(Delivery)),
             *_one_of("--accel", self.accelerator, get_args(Accelerator)),
             *_one_of("--type", self.mdev_type, RUN_TYPES),
+            *_one_of("--store", self.store, STORES),
+            *_one_of("--domain", self.domain, DOMAINS),
+            *self._store_problems(),
             *self._type_problems(),
             *(() if all(self.only) else ("--only needs a part of a scenario's name, not an empty word",)),
         )
         if problems:
             raise OptionsError(problems)
+
+    @property
+    def organisation(self) -> Organisation:
+        """Of the device's message store."""
+        return Organisation[self.store.upper()]
+
+    @property
+    def scope(self) -> Scope:
+        """Of the interrupt domains."""
+        return Scope(self.domain)
+
+    @property
+    def store_size(self) -> StoreSize:
+        """The store that the run's mdevs fit into, and SPARE more."""
+        return store_size(self.organisation, self.scope, self.guests + SPARE, self.vectors)
+
+    def _store_problems(self) -> tuple[str, ...]:
+        if self.store not in STORES or self.domain not in DOMAINS:
+            return ()
+        reason = why_not(self.organisation, self.scope)
+        if reason is not None:
+            return (f"--store {self.store} with --domain {self.domain} makes no sense: {reason}",)
+        return self._size_problems()
+
+    def _size_problems(self) -> tuple[str, ...]:
+        size, most = self.store_size, {Organisation.ARRAY: MAX_ARRAY, Organisation.TABLE: MAX_POOL}
+        needed = (self.guests + SPARE) * self.vectors
+        too_large = size.num_ims > most.get(self.organisation, size.num_ims) or (
+            self.organisation is Organisation.MSIX and needed >= MAX_MSIX
+        )
+        if self.vectors < 1 or not too_large:
+            return ()
+        bound = FACTS[self.organisation].bound
+        return (f"--store {self.store} has no room for {self.guests} guests with {self.vectors} vectors ({bound}): take fewer",)
 
     @property
     def shares_nothing(self) -> bool:
@@ -79,6 +124,11 @@ class RunOptions:
         vectors = TYPES[self.mdev_type].vectors
         return (
             *_in_range(f"--type {self.mdev_type} with --vectors", self.vectors, vectors[0], vectors[-1]),
+            *(
+                (f"--type {self.mdev_type} has no part in the shared device's store: leave --store and --domain out",)
+                if (self.store, self.domain) != (DEFAULT_STORE, DEFAULT_DOMAIN)
+                else ()
+            ),
             *(
                 (f"--type {self.mdev_type} needs --no-controls: faults are planted in what mdevs share, and it shares nothing",)
                 if self.controls
@@ -104,6 +154,10 @@ class RunOptions:
         words += ["--delivery", self.delivery, "--accel", self.accelerator]
         if self.mdev_type != DEFAULT_TYPE:
             words += ["--type", self.mdev_type]
+        if self.store != DEFAULT_STORE:
+            words += ["--store", self.store]
+        if self.domain != DEFAULT_DOMAIN:
+            words += ["--domain", self.domain]
         for pattern in self.only:
             words += ["--only", pattern]
         return (*words, *(() if self.controls else ("--no-controls",)))

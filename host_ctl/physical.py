@@ -6,7 +6,7 @@ import enum
 import threading
 import time
 
-from device_model.device import Device
+from device_model.device import Device, Organisation
 from host_ctl.errors import HostError
 
 COMMAND_LIMIT_S = 10.0
@@ -16,7 +16,6 @@ _VERSION, _GENCAP, _WQCAP, _OFFSETS = 0x00, 0x10, 0x20, 0x60
 _GENCFG, _CMD, _CMDSTATUS = 0x80, 0xA0, 0xA8
 _USER_INTERRUPTS = 1 << 12
 _ACTIVE = 1 << 31
-_IMS_STRIDE = 16
 
 
 class Command(enum.IntEnum):
@@ -58,6 +57,7 @@ class PhysicalDevice:
         offsets = device.read(_OFFSETS, 8)
         self._grpcfg = (offsets & 0xFFFF) * 0x100
         self._wqcfg = (offsets >> 16 & 0xFFFF) * 0x100
+        self.msixperm = (offsets >> 32 & 0xFFFF) * 0x100
         self.ims_base = (offsets >> 48) * 0x100
         wqcap = device.read(_WQCAP, 8)
         self.num_wqs = wqcap >> 16 & 0xFF
@@ -69,6 +69,11 @@ class PhysicalDevice:
     def num_ims(self) -> int:
         """IMS entries (GENCAP[30:25], units of 256)."""
         return (self._gencap >> 25 & 0x3F) * 256
+
+    @property
+    def num_msix(self) -> int:
+        """Vectors of the function's MSI-X table."""
+        return self.device.config.num_msix
 
     @property
     def gencap(self) -> int:
@@ -88,6 +93,9 @@ class PhysicalDevice:
             self.device.write(self._grpcfg + 8 * word, (1 << in_word) - 1, 8)
         self.device.write(self._grpcfg + 32, 1, 8)
         self.device.write(_GENCFG, _USER_INTERRUPTS)  # virtual machines run with a PASID
+        if self.device.config.organisation == Organisation.MSIX:
+            self.device.set_bus_master(True)
+            self.device.set_msix(True)
         self.command(Command.ENABLE_DEVICE)
 
     def command(self, command: Command, operand: int = 0) -> int:
@@ -141,13 +149,3 @@ class PhysicalDevice:
     def reset_wq(self, wq: int) -> None:
         """Aborts what is queued, waits for what is running, disables, wipes the configuration (Reset WQ)."""
         self.command(Command.RESET_WQ, wq // 16 << 16 | 1 << wq % 16)
-
-    # ---- the registers of an IMS entry (9.2.28) ----
-
-    def ims_write(self, entry: int, register: int, value: int) -> None:
-        """Writes 4 bytes of an entry: register 0 and 4 are the address, 8 the data, 12 mask, ignore and PASID."""
-        self.device.write(self.ims_base + entry * _IMS_STRIDE + register, value)
-
-    def ims_read(self, entry: int, register: int) -> int:
-        """Reads 4 bytes of an entry."""
-        return self.device.read(self.ims_base + entry * _IMS_STRIDE + register)

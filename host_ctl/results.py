@@ -1,4 +1,4 @@
-"""The results of a run as a file: schema version 1, described in docs/report-schema.md (made from this module).
+"""The results of a run as a file: schema version 2, described in docs/report-schema.md (made from this module).
 
 `RunResult` is what the suite returns, what report.json holds and what every other form of the report is made from.
 """
@@ -16,7 +16,7 @@ from msgspec import Meta
 from host_ctl.errors import HostError
 from host_ctl.samples import percentile
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _WRITTEN = {word.lower(): word for word in ("BAR", "DMA", "DSA", "IMS", "MSI", "PASID", "PCI", "QEMU", "VM", "WQ")}
 CTRL_C = "Ctrl-C"
 """`RunResult.interrupted` of a run that the user ended."""
@@ -39,9 +39,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What was asked for and what it was run with."""
 
     guests: Annotated[Count, _about("guests asked for")]
-    vectors: Annotated[Count, _about("IMS-backed vectors of each guest")]
+    vectors: Annotated[Count, _about("vectors of each guest besides vector 0, each with an entry of the message store")]
     store: Annotated[Text, _about("organisation of the message store: array, table, queue or msix")]
-    domain_scope: Annotated[Text, _about("one interrupt domain per device, or one per vm")]
+    domain_scope: Annotated[Text, _about("device: one interrupt domain over the store; vm: one for each mdev, over its part")]
     delivery: Annotated[Text, _about("message: a memory write into the VM; eventfd: by the VMM")]
     accelerator: Annotated[Text, _about("tcg or kvm, as used")]
     accelerator_why: Annotated[str, _about("why this accelerator")]

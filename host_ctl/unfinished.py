@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from host_ctl.options import DOMAIN_SCOPE, STORE, RunOptions
+from host_ctl.options import RunOptions
 from host_ctl.results import ConditionResult, Options, RunResult
 from host_ctl.verdict import TITLES
 
@@ -27,8 +27,8 @@ def unfinished_result(options: RunOptions, started: datetime.datetime, why: str,
         options=Options(
             guests=options.guests,
             vectors=options.vectors,
-            store=STORE,
-            domain_scope=DOMAIN_SCOPE,
+            store=options.store,
+            domain_scope=options.domain,
             delivery=options.delivery,
             accelerator=options.accelerator,
             accelerator_why="asked for; the run ended before it was chosen",

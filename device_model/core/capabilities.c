@@ -5,8 +5,8 @@
 #include "operation.h"
 
 /*
- * Tables in BAR0; the device says where they are in OFFSETS. The IMS is the first of those that grow, the MSI-X table comes
- * after it, in pages of its own.
+ * Tables in BAR0; the device says where they are in OFFSETS. The message store (IMS) is the first of those that grow, the MSI-X table
+ * comes after it, in pages of its own.
  */
 enum {
 	GRPCFG_FEW = 0x600,  /* up to 8 groups */
@@ -48,7 +48,7 @@ uint64_t table_ims(const struct idxd *idxd)
 
 uint64_t idxd_msix_table_offset(const struct idxd *idxd)
 {
-	return IMS_BASE + ((uint64_t)idxd->config.num_ims * IMS_STRIDE + PAGE - 1) / PAGE * PAGE;
+	return IMS_BASE + (store_size(idxd->store) + PAGE - 1) / PAGE * PAGE;
 }
 
 uint64_t idxd_msix_pba_offset(const struct idxd *idxd)
@@ -72,11 +72,12 @@ uint32_t wqcfg_stride(const struct idxd *idxd)
 	return has(idxd, IDXD_OPCFG) ? WQCFG_WIDE_STRIDE : WQCFG_STRIDE;
 }
 
-/* An IAA has no batches and copies nothing. */
+/* Only an array has a size that GENCAP can tell. An IAA has no batches and copies nothing. */
 static uint64_t gencap(const struct idxd *idxd)
 {
+	const uint32_t array = idxd->config.organisation == STORE_ARRAY ? idxd->config.num_ims : 0;
 	uint64_t value = GENCAP_CACHE_CONTROL | (uint64_t)idxd->config.max_xfer_log2 << GENCAP_MAX_XFER_SHIFT |
-			 (uint64_t)(idxd->config.num_ims / 256) << GENCAP_IMS_SHIFT;
+			 (uint64_t)(array / 256) << GENCAP_IMS_SHIFT;
 
 	if (idxd->config.kind == IDXD_DSA)
 		value |= GENCAP_OVERLAP_COPY | (uint64_t)idxd->config.max_batch_log2 << GENCAP_MAX_BATCH_SHIFT;
@@ -126,7 +127,7 @@ static uint64_t offsets(const struct idxd *idxd)
 
 	if (idxd->msix)
 		value |= table_msixperm(idxd) / 0x100 << 32;
-	if (idxd->ims)
+	if (store_size(idxd->store) > 0)
 		value |= table_ims(idxd) / 0x100 << 48;
 	return value;
 }

@@ -166,14 +166,14 @@ static void reset_device(struct idxd *idxd)
 static bool request_handle(struct idxd *idxd, bool in_ims, uint32_t entry)
 {
 	if (in_ims)
-		return idxd->ims && ims_request_handle(idxd->ims, entry);
+		return store_takes_commands(idxd->store) && store_request_handle(idxd->store, entry);
 	return idxd->msix && msix_request_handle(idxd->msix, entry);
 }
 
 static bool release_handle(struct idxd *idxd, bool in_ims, uint32_t entry)
 {
 	if (in_ims)
-		return idxd->ims && ims_release_handle(idxd->ims, entry);
+		return store_takes_commands(idxd->store) && store_release_handle(idxd->store, entry);
 	return idxd->msix && msix_release_handle(idxd->msix, entry);
 }
 

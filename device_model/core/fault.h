@@ -16,6 +16,7 @@ enum planted_fault {
 	FAULT_MASK_IGNORED = 5,              /* a masked entry sends its message                        */
 	FAULT_HANDLE_STATE_IGNORED = 6,      /* never requested and released handles are taken          */
 	FAULT_MEMBER_PASID_SKIPPED = 7,      /* entry's PASID not compared for members of a batch       */
+	FAULT_BOUND_UNCHECKED = 8,           /* an index behind the end of a table is taken             */
 };
 
 #ifdef VDSA_PLANTED_FAULTS

@@ -6,10 +6,10 @@
 /* Without handle commands every entry may be named. */
 static void open_entries(struct idxd *idxd)
 {
-	if (capabilities_command(idxd, CMD_REQUEST_INT_HANDLE) || !idxd->ims)
+	if (capabilities_command(idxd, CMD_REQUEST_INT_HANDLE))
 		return;
 	for (uint32_t i = 0; i < idxd->config.num_ims; i++)
-		ims_request_handle(idxd->ims, i);
+		store_request_handle(idxd->store, i);
 }
 
 static void power_on(struct idxd *idxd)
@@ -20,20 +20,56 @@ static void power_on(struct idxd *idxd)
 	idxd->bus_master = idxd->config.num_msix == 0;
 }
 
-bool function_create(struct idxd *idxd)
+static struct interrupt_sink sink_of(struct idxd *idxd)
 {
-	const struct interrupt_sink sink = { .ctx = idxd->ports.ctx, .message = idxd->ports.message };
+	return (struct interrupt_sink){ .ctx = idxd->ports.ctx, .message = idxd->ports.message };
+}
+
+/* Where the table is the message store, its vectors are the store's entries in the ledger. */
+static struct msix *make_msix(struct idxd *idxd)
+{
+	const struct interrupt_sink sink = sink_of(idxd);
+	uint32_t entries[MSIX_MAX_VECTORS];
 	const struct msix_config config = {
 		.vectors = idxd->config.num_msix,
 		.handles = capabilities_command(idxd, CMD_REQUEST_INT_HANDLE),
 		.fired = LEDGER_FIRED,
 		.pended = LEDGER_PENDED,
+		.ims_entries = idxd->config.organisation == STORE_MSIX ? entries : NULL,
 	};
 
+	for (uint32_t i = 0; i < MSIX_MAX_VECTORS; i++)
+		entries[i] = i;
+	return msix_create(&config, &sink, idxd->ledger);
+}
+
+static struct store *make_store(struct idxd *idxd)
+{
+	const struct interrupt_sink sink = sink_of(idxd);
+	const struct store_config config = {
+		.organisation = idxd->config.organisation,
+		.entries = idxd->config.num_ims,
+		.num_wqs = idxd->config.num_wqs,
+		.memory = idxd->ports.memory,
+		.msix = idxd->msix,
+	};
+
+	return store_create(&config, &sink, idxd->ledger);
+}
+
+bool function_create(struct idxd *idxd)
+{
+	const bool wants_store = idxd->config.organisation != STORE_ARRAY || idxd->config.num_ims > 0;
+
 	capabilities_create(idxd);
-	if (config.vectors > 0) {
-		idxd->msix = msix_create(&config, &sink, idxd->ledger);
+	if (idxd->config.num_msix > 0) {
+		idxd->msix = make_msix(idxd);
 		if (!idxd->msix)
+			return false;
+	}
+	if (wants_store) {
+		idxd->store = make_store(idxd);
+		if (!idxd->store)
 			return false;
 	}
 	if (pthread_cond_init(&idxd->settled, NULL) != 0)
@@ -52,8 +88,7 @@ void function_wipe_interrupts(struct idxd *idxd)
 {
 	if (idxd->msix)
 		msix_reset_permissions(idxd->msix);
-	if (idxd->ims)
-		ims_reset(idxd->ims);
+	store_reset(idxd->store);
 	open_entries(idxd);
 }
 

@@ -5,18 +5,27 @@
 
 #include "idxd_internal.h"
 
+/* Only an array can do without handle commands: its entries can all be named. */
+static bool organisation_ok(const struct idxd_config *config)
+{
+	const bool handles = !(config->features & (IDXD_NO_HANDLES | IDXD_NO_CMDCAP));
+
+	return config->organisation == STORE_ARRAY || (config->organisation <= STORE_MSIX && handles);
+}
+
 static bool config_ok(const struct idxd_config *config)
 {
 	return config->num_wqs >= 1 && config->num_wqs <= 255 && config->total_wq_size >= 1 &&
 	       config->total_wq_size <= 0xFFFF && config->max_xfer_log2 >= 12 && config->max_xfer_log2 <= 31 &&
 	       config->max_batch_log2 >= 1 && config->max_batch_log2 <= 10 && config->num_groups >= 1 &&
 	       config->num_groups <= 16 && config->num_engines >= 1 && config->num_engines <= 16 &&
-	       config->num_msix <= MSIX_MAX_VECTORS && config->kind <= IDXD_IAA && config->features <= IDXD_ALL_FEATURES;
+	       config->num_msix <= MSIX_MAX_VECTORS && config->kind <= IDXD_IAA &&
+	       config->features <= IDXD_ALL_FEATURES && organisation_ok(config);
 }
 
 static void free_parts(struct idxd *idxd)
 {
-	ims_destroy(idxd->ims);
+	store_destroy(idxd->store);
 	msix_destroy(idxd->msix);
 	free(idxd->wqs);
 	free(idxd->storage);
@@ -28,7 +37,6 @@ static void free_parts(struct idxd *idxd)
 
 struct idxd *idxd_create(const struct idxd_config *config, const struct idxd_ports *ports, struct ledger *ledger)
 {
-	const struct interrupt_sink sink = { .ctx = ports->ctx, .message = ports->message };
 	struct idxd *idxd;
 
 	if (!config_ok(config))
@@ -44,10 +52,7 @@ struct idxd *idxd_create(const struct idxd_config *config, const struct idxd_por
 	idxd->cmd_waiters = calloc(config->num_wqs, sizeof(*idxd->cmd_waiters));
 	idxd->groups = calloc(config->num_groups, sizeof(*idxd->groups));
 	idxd->arbiters = calloc(config->num_groups, sizeof(*idxd->arbiters));
-	if (config->num_ims > 0)
-		idxd->ims = ims_create(config->num_ims, &sink, ledger);
-	if (!idxd->wqs || !idxd->storage || !idxd->cmd_waiters || !idxd->groups || !idxd->arbiters ||
-	    (config->num_ims > 0 && !idxd->ims))
+	if (!idxd->wqs || !idxd->storage || !idxd->cmd_waiters || !idxd->groups || !idxd->arbiters)
 		goto fail;
 	if (pthread_mutex_init(&idxd->lock, NULL) != 0)
 		goto fail;
@@ -83,9 +88,9 @@ void idxd_number_from(struct idxd *idxd, uint64_t first)
 	atomic_store(&idxd->last_cause, first - 1);
 }
 
-struct ims *idxd_ims(struct idxd *idxd)
+struct store *idxd_store(struct idxd *idxd)
 {
-	return idxd->ims;
+	return idxd->store;
 }
 
 #ifdef VDSA_PLANTED_FAULTS
@@ -94,8 +99,7 @@ void idxd_plant_fault(struct idxd *idxd, enum planted_fault fault)
 	pthread_mutex_lock(&idxd->lock);
 	idxd->planted = fault;
 	pthread_mutex_unlock(&idxd->lock);
-	if (idxd->ims)
-		ims_plant_fault(idxd->ims, fault);
+	store_plant_fault(idxd->store, fault);
 	if (idxd->msix)
 		msix_plant_fault(idxd->msix, fault);
 }

@@ -14,9 +14,9 @@
 #include "dma.h"
 #include "fault.h"
 #include "formats.h"
-#include "ims.h"
 #include "ledger.h"
 #include "regs.h"
+#include "store.h"
 
 struct idxd;
 
@@ -35,7 +35,7 @@ enum idxd_features {
 struct idxd_config {
 	uint32_t num_wqs;        /* 1 .. 255                                                */
 	uint32_t total_wq_size;  /* descriptors, 1 .. 65535                                 */
-	uint32_t num_ims;        /* IMS entries: a multiple of 256, at most 63 * 256; 0: none */
+	uint32_t num_ims;        /* entries of the message store, if it is in the device: see store.h; array and 0: no store */
 	uint32_t max_xfer_log2;  /* 12 .. 31                                                */
 	uint32_t max_batch_log2; /* 1 .. 10                                                 */
 	uint32_t num_groups;     /* 1 .. 16                                                 */
@@ -43,6 +43,7 @@ struct idxd_config {
 	uint32_t num_msix;       /* vectors of the device's own MSI-X table, 0 .. 2048      */
 	uint32_t kind;           /* enum idxd_kind                                          */
 	uint32_t features;       /* enum idxd_features                                      */
+	uint32_t organisation;   /* enum organisation of the message store; msix: of the MSI-X table that num_msix gives it */
 };
 
 /* What the device is connected to. No function is called with a lock held; all may be called from any thread. */
@@ -55,6 +56,8 @@ struct idxd_ports {
 	void (*dma_leave)(void *ctx, struct dma_space *space);
 	/* An error that has no completion record to go to, in the format of SWERROR (9.2.15). */
 	void (*error)(void *ctx, uint32_t wq, const uint64_t swerror[4]);
+	/* Where the message store `queue` is kept; with another organisation it is not used. */
+	struct host_memory_port memory;
 };
 
 /* NULL: out of memory or a value outside its range. */
@@ -68,8 +71,8 @@ void idxd_destroy(struct idxd *idxd);
  */
 void idxd_number_from(struct idxd *idxd, uint64_t first);
 
-/* NULL: num_ims 0. */
-struct ims *idxd_ims(struct idxd *idxd);
+/* NULL: it has none. */
+struct store *idxd_store(struct idxd *idxd);
 uint32_t idxd_num_wqs(const struct idxd *idxd);
 /* WQ_DISABLED, WQ_ENABLED or WQ_DRAINING. */
 uint32_t idxd_wq_state(struct idxd *idxd, uint32_t wq);

@@ -63,8 +63,8 @@ struct idxd {
 	struct idxd_config config;
 	struct idxd_ports ports;
 	struct ledger *ledger;
-	struct ims *ims;   /* NULL: num_ims 0 */
-	struct msix *msix; /* NULL: num_msix 0 */
+	struct store *store; /* NULL: none */
+	struct msix *msix;   /* NULL: num_msix 0 */
 	struct engine *engines;   /* num_engines */
 	struct arbiter *arbiters; /* num_groups */
 	atomic_uint_fast64_t last_cause; /* numbers of descriptors, those of members of batches among them */
@@ -129,7 +129,7 @@ enum command_error check_device(const struct idxd *idxd);
 /* function.c */
 bool function_create(struct idxd *idxd);
 void function_destroy(struct idxd *idxd);
-/* No lock held. IMS and MSI-X permissions to their reset values, no handle requested. When it returns, none of their messages is on its way. */
+/* No lock held. Message store and MSI-X permissions to their reset values, no handle requested. When it returns, none of their messages is on its way. */
 void function_wipe_interrupts(struct idxd *idxd);
 
 /* wq.c; lock held */

@@ -25,7 +25,7 @@ static bool by_ims(const struct turn *turn)
 /* A portal whose table the device does not have: no handle is in range. */
 static bool has_table(const struct turn *turn)
 {
-	return by_ims(turn) ? turn->idxd->ims != NULL : turn->idxd->msix != NULL;
+	return by_ims(turn) ? turn->idxd->store != NULL : turn->idxd->msix != NULL;
 }
 
 static enum refusal refuse_for_want_of_a_table(const struct turn *turn, const struct witness *witness)
@@ -66,7 +66,7 @@ bool interrupt_allowed(struct turn *turn, const struct request *request)
 	if (!has_table(turn))
 		refusal = refuse_for_want_of_a_table(turn, &witness);
 	else if (by_ims(turn))
-		refusal = ims_check(idxd->ims, &witness, request->terms->pasid_enable);
+		refusal = store_check(idxd->store, &witness, request->terms->pasid_enable);
 	else
 		refusal = msix_check(idxd->msix, &witness, request->terms->pasid_enable);
 	return refusal == REFUSAL_NONE;
@@ -82,7 +82,7 @@ void interrupt_raise(struct turn *turn, const struct request *request)
 	turn_leave(turn);
 	witness = witness_of(turn, request);
 	if (by_ims(turn))
-		ims_raise(idxd->ims, request->handle, &witness);
+		store_raise(idxd->store, &witness, request->terms->pasid_enable);
 	else
 		msix_raise(idxd->msix, request->handle, &witness);
 }

@@ -18,24 +18,26 @@ enum ledger_kind {
 	LEDGER_REFUSED = 3,    /* interrupt handle check failed, not executed (reason: enum refusal)  */
 	LEDGER_GRANTED = 4,    /* interrupt handle check passed                                       */
 	LEDGER_COMPLETED = 5,  /* descriptor completed (status)                                       */
-	LEDGER_FIRED = 6,      /* IMS entry sent its message                                          */
-	LEDGER_PENDED = 7,     /* IMS entry masked: Pending set                                       */
-	LEDGER_IGNORED = 8,    /* IMS entry has Ignore set                                            */
+	LEDGER_FIRED = 6,      /* entry sent its message                                              */
+	LEDGER_PENDED = 7,     /* entry masked: Pending set                                           */
+	LEDGER_IGNORED = 8,    /* entry has Ignore set                                                */
 	LEDGER_REMAPPED = 9,   /* host message translated to (target, vector)                         */
 	LEDGER_BLOCKED = 10,   /* host message with no remapping entry                                */
 	LEDGER_INJECTED = 11,  /* message or eventfd sent into the VM of `target`                     */
 	LEDGER_VM_PENDED = 12, /* virtual MSI-X entry masked or disabled: PBA bit set                 */
 	LEDGER_LOST = 13,      /* the VM is not attached, or its socket failed: not delivered         */
 	LEDGER_ABORTED = 14,   /* descriptor dropped by an abort, disable or reset                    */
+	LEDGER_VANISHED = 15,  /* after GRANTED: the entry is not the work queue's any more, nothing sent (reason: enum refusal) */
 };
 
 /* Why an interrupt handle was refused (DSA spec 5.4, table 5-2; completion status 0x19). */
 enum refusal {
 	REFUSAL_NONE = 0,
-	REFUSAL_OUT_OF_RANGE = 1,   /* handle >= number of IMS entries                    */
+	REFUSAL_OUT_OF_RANGE = 1,   /* handle >= number of entries it may name            */
 	REFUSAL_NOT_REQUESTED = 2,  /* never requested, or released                       */
 	REFUSAL_PASID_ENABLE = 3,   /* entry's and WQ's PASID Enable differ               */
 	REFUSAL_PASID = 4,          /* entry's and descriptor's PASID differ              */
+	REFUSAL_NO_STORAGE = 5,     /* the work queue leads to no table, directory or page */
 };
 
 /* Why a portal write was not taken into a work queue. */
@@ -56,7 +58,7 @@ struct ledger_record {
 	uint32_t requester;  /* id of the mdev whose portal took the descriptor; 0: none          */
 	uint32_t target;     /* id of the mdev that owns the vector (REMAPPED and later); else 0  */
 	uint32_t pasid;      /* PASID the descriptor ran with                                     */
-	uint32_t entry;      /* IMS entry; UINT32_MAX: none                                       */
+	uint32_t entry;      /* of the message store; UINT32_MAX: none                            */
 	uint16_t handle;     /* interrupt handle of the descriptor                                */
 	uint16_t vector;     /* vector of the target                                              */
 	uint16_t wq;         /* work queue; UINT16_MAX: none                                      */

@@ -199,21 +199,35 @@ void msix_set_bus_master(struct msix *msix, bool on)
 
 /* ---- the check (5.4) ---- */
 
+/* A vector's index; UINT32_MAX: out of range. With the bound unchecked, the address wraps. */
+static uint32_t index_of(const struct msix *msix, uint32_t handle)
+{
+	if (FAULT(msix->planted, FAULT_BOUND_UNCHECKED))
+		return handle % msix->config.vectors;
+	return handle < msix->config.vectors ? handle : UINT32_MAX;
+}
+
+static bool pasid_check_skipped(const struct msix *msix, const struct witness *witness)
+{
+	return FAULT(msix->planted, FAULT_PASID_CHECK_SKIPPED) ||
+	       (FAULT(msix->planted, FAULT_MEMBER_PASID_SKIPPED) && (witness->flags & LEDGER_F_MEMBER));
+}
+
 static enum refusal judge(const struct msix *msix, const struct witness *witness, bool pasid_enable)
 {
+	const uint32_t index = index_of(msix, witness->handle);
 	const struct msix_vector *vector;
 	bool vector_enable;
 
-	if (witness->handle >= msix->config.vectors)
+	if (index == UINT32_MAX)
 		return REFUSAL_OUT_OF_RANGE;
-	vector = &msix->vectors[witness->handle];
+	vector = &msix->vectors[index];
 	vector_enable = vector->perm & MSIXPERM_PASID_EN;
 	if (msix->config.handles && !vector->requested && !FAULT(msix->planted, FAULT_HANDLE_STATE_IGNORED))
 		return REFUSAL_NOT_REQUESTED;
 	if (vector_enable != pasid_enable && !FAULT(msix->planted, FAULT_PASID_ENABLE_IGNORED))
 		return REFUSAL_PASID_ENABLE;
-	if (vector_enable && MSIXPERM_PASID(vector->perm) != witness->pasid &&
-	    !FAULT(msix->planted, FAULT_PASID_CHECK_SKIPPED))
+	if (vector_enable && MSIXPERM_PASID(vector->perm) != witness->pasid && !pasid_check_skipped(msix, witness))
 		return REFUSAL_PASID;
 	return REFUSAL_NONE;
 }
@@ -228,15 +242,15 @@ static void remember_pending(struct msix_vector *vector, const struct witness *w
 
 enum refusal msix_check(struct msix *msix, const struct witness *witness, bool pasid_enable)
 {
+	const uint32_t index = index_of(msix, witness->handle);
 	enum refusal refusal;
 
 	pthread_mutex_lock(&msix->lock);
 	refusal = judge(msix, witness, pasid_enable);
-	if (refusal != REFUSAL_NONE && witness->handle < msix->config.vectors &&
-	    FAULT(msix->planted, FAULT_PENDING_ON_REFUSAL))
-		remember_pending(&msix->vectors[witness->handle], witness);
+	if (refusal != REFUSAL_NONE && index != UINT32_MAX && FAULT(msix->planted, FAULT_PENDING_ON_REFUSAL))
+		remember_pending(&msix->vectors[index], witness);
 	pthread_mutex_unlock(&msix->lock);
-	note(msix, refusal == REFUSAL_NONE ? LEDGER_GRANTED : LEDGER_REFUSED, witness->handle, witness, (uint8_t)refusal, 0, 0);
+	note(msix, refusal == REFUSAL_NONE ? LEDGER_GRANTED : LEDGER_REFUSED, index, witness, (uint8_t)refusal, 0, 0);
 	return refusal;
 }
 
@@ -254,9 +268,11 @@ static void deliver(struct msix *msix, uint32_t index, const struct witness *wit
 	}
 }
 
-void msix_raise(struct msix *msix, uint32_t index, const struct witness *witness)
+void msix_raise(struct msix *msix, uint32_t handle, const struct witness *witness)
 {
-	if (index >= msix->config.vectors)
+	const uint32_t index = index_of(msix, handle);
+
+	if (index == UINT32_MAX)
 		return;
 	pthread_mutex_lock(&msix->lock);
 	if (msix->vectors[index].perm & MSIXPERM_IGNORE)

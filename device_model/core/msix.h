@@ -57,6 +57,11 @@ uint64_t msix_read_pba(struct msix *msix, uint32_t word);
 uint32_t msix_read_perm(struct msix *msix, uint32_t vector);
 void msix_write_perm(struct msix *msix, uint32_t vector, uint32_t value);
 
+/* Ignore of a vector's permissions alone; nothing outside the table. */
+void msix_set_ignore(struct msix *msix, uint32_t vector, bool ignore);
+/* Returns when no message of the vector is on its way. */
+void msix_wait(struct msix *msix, uint32_t vector);
+
 /* Request / Release Interrupt Handle (9.2.12). The handle of a vector is its index. False: no such vector. Release clears Pending. */
 bool msix_request_handle(struct msix *msix, uint32_t vector);
 bool msix_release_handle(struct msix *msix, uint32_t vector);
@@ -67,7 +72,7 @@ bool msix_release_handle(struct msix *msix, uint32_t vector);
  */
 enum refusal msix_check(struct msix *msix, const struct witness *witness, bool pasid_enable);
 /* A completion interrupt after a check that passed: dropped if the vector's permissions have Ignore set. */
-void msix_raise(struct msix *msix, uint32_t vector, const struct witness *witness);
+void msix_raise(struct msix *msix, uint32_t handle, const struct witness *witness);
 /* An interrupt of any other cause: Ignore is not looked at (9.2.22). */
 void msix_signal(struct msix *msix, uint32_t vector, const struct witness *witness);
 

@@ -104,6 +104,26 @@ void msix_write_perm(struct msix *msix, uint32_t vector, uint32_t value)
 	pthread_mutex_unlock(&msix->lock);
 }
 
+void msix_set_ignore(struct msix *msix, uint32_t vector, bool ignore)
+{
+	if (vector >= msix->config.vectors)
+		return;
+	pthread_mutex_lock(&msix->lock);
+	msix->vectors[vector].perm &= ~(uint32_t)MSIXPERM_IGNORE;
+	if (ignore)
+		msix->vectors[vector].perm |= MSIXPERM_IGNORE;
+	pthread_mutex_unlock(&msix->lock);
+}
+
+void msix_wait(struct msix *msix, uint32_t vector)
+{
+	if (vector >= msix->config.vectors)
+		return;
+	pthread_mutex_lock(&msix->lock);
+	msix_wait_sent(msix, &msix->vectors[vector]);
+	pthread_mutex_unlock(&msix->lock);
+}
+
 /* ---- handles ---- */
 
 static bool set_requested(struct msix *msix, uint32_t vector, bool requested)

@@ -203,9 +203,9 @@ static void write_own(struct idxd *idxd, uint64_t offset, uint32_t value, uint32
 		write_fixed(idxd, offset, value, lanes);
 }
 
-static bool in_ims(const struct idxd *idxd, uint64_t offset)
+static bool in_store(const struct idxd *idxd, uint64_t offset)
 {
-	return in_table(offset, table_ims(idxd), (uint64_t)idxd->config.num_ims * IMS_STRIDE);
+	return in_table(offset, table_ims(idxd), store_size(idxd->store));
 }
 
 static bool in_msix(const struct idxd *idxd, uint64_t offset)
@@ -227,8 +227,8 @@ static uint64_t read_word(struct idxd *idxd, uint64_t offset)
 {
 	uint64_t word;
 
-	if (in_ims(idxd, offset))
-		return ims_read(idxd->ims, offset - table_ims(idxd), 8);
+	if (in_store(idxd, offset))
+		return store_read(idxd->store, offset - table_ims(idxd), 8);
 	if (in_msix(idxd, offset))
 		return msix_read(idxd->msix, offset - idxd_msix_table_offset(idxd), 8);
 	if (in_msixperm(idxd, offset))
@@ -287,8 +287,8 @@ void idxd_bar0_write(struct idxd *idxd, uint64_t offset, unsigned size, uint64_t
 
 	if (!access_ok(idxd, offset, size))
 		return;
-	if (in_ims(idxd, offset)) {
-		ims_write(idxd->ims, offset - table_ims(idxd), size, value);
+	if (in_store(idxd, offset)) {
+		store_write(idxd->store, offset - table_ims(idxd), size, value);
 	} else if (in_msix(idxd, offset)) {
 		msix_write(idxd->msix, offset - idxd_msix_table_offset(idxd), size, value);
 	} else {

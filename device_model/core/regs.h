@@ -154,6 +154,19 @@ enum { IMS_CTRL_MASK = 1u << 0, IMS_CTRL_PENDING = 1u << 1, IMS_CTRL_IGNORE = 1u
 #define MSI_ADDRESS_BASE 0xFEE00000u
 #define MSI_ADDRESS_MASK 0xFFF00000u
 
+/* The message store of organisation `table`: VM_IDs of work queues, VM objects, the pool of entries */
+enum { TABLE_OBJECTS = 0x10000, TABLE_ENTRIES = 0x20000, TABLE_VMS = 4096, TABLE_OBJECT_STRIDE = 16, TABLE_MAX_COUNT = 2048 };
+enum { TABLE_OBJECT_FIRST = 0, TABLE_OBJECT_COUNT = 4, TABLE_OBJECT_CTRL = 8, TABLE_OBJECT_VALID = 1u << 0 };
+#define TABLE_WQ_VALID (1u << 31)
+#define TABLE_WQ_VM 0xFFFu
+#define TABLE_WQ_WRITABLE (TABLE_WQ_VALID | TABLE_WQ_VM)
+
+/* The message store of organisation `queue`: a context of each work queue; directory and pages of entries in host memory */
+enum { QUEUE_CONTEXT_STRIDE = 16, QUEUE_DIRECTORY = 0, QUEUE_CTRL = 8, QUEUE_SYNC = 12, QUEUE_VALID = 1u << 0 };
+enum { QUEUE_PAGE = 0x1000, QUEUE_PAGE_ENTRIES = 256 };
+#define QUEUE_POINTER_VALID 1ull
+#define QUEUE_CTRL_REQUESTED (1u << 4) /* in an entry, beside the fields of an IMS entry */
+
 /* MSI-X table entry (PCI Express base specification, 7.7.2) */
 enum { MSIX_STRIDE = 16, MSIX_ADDR_LO = 0, MSIX_ADDR_HI = 4, MSIX_DATA = 8, MSIX_VCTRL = 12, MSIX_VCTRL_MASK = 1u };
 

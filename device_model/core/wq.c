@@ -110,7 +110,7 @@ static enum drop_reason enqueue(struct idxd *idxd, uint32_t index, struct work *
 
 	if (idxd->state != DEVICE_ENABLED || wq->state != WQ_ENABLED)
 		return DROP_WQ_DISABLED;
-	if (work->portal == PORTAL_IMS && !idxd->ims) /* no such portal (9.3) */
+	if (work->portal == PORTAL_IMS && !idxd->store) /* no such portal (9.3) */
 		return DROP_WQ_DISABLED;
 	if (wq->count >= wq->size || (wq->limit && wq->count >= wq->limit))
 		return DROP_WQ_FULL;

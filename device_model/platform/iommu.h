@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "../core/dma.h"
-#include "../core/ims.h"
+#include "../core/message.h"
 #include "../core/ledger.h"
 
 /* The far side of a binding: a virtual device. Functions are called with no lock of the IOMMU held. */

@@ -24,6 +24,7 @@ struct platform {
 	struct idxd *idxd;
 	struct iommu *iommu;
 	struct ledger *ledger;
+	struct host_memory *memory;
 	struct engine_thread engines[MAX_ENGINES];
 	uint32_t num_running;
 	pthread_mutex_t lock; /* owners */
@@ -53,6 +54,20 @@ static void on_dma_leave(void *ctx, struct dma_space *space)
 	struct platform *platform = ctx;
 
 	iommu_dma_leave(platform->iommu, space);
+}
+
+static bool on_memory_read(void *ctx, uint64_t address, void *data, size_t size)
+{
+	struct platform *platform = ctx;
+
+	return host_memory_read(platform->memory, address, data, size);
+}
+
+static bool on_memory_update(void *ctx, uint64_t address, uint32_t clear, uint32_t set)
+{
+	struct platform *platform = ctx;
+
+	return host_memory_update(platform->memory, address, clear, set, NULL);
 }
 
 static void on_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
@@ -131,6 +146,7 @@ static bool start_engines(struct platform *platform, uint32_t count)
 static void free_parts(struct platform *platform)
 {
 	idxd_destroy(platform->idxd);
+	host_memory_destroy(platform->memory);
 	iommu_destroy(platform->iommu);
 	ledger_destroy(platform->ledger);
 	pthread_cond_destroy(&platform->left);
@@ -147,6 +163,7 @@ struct platform *platform_create(const struct idxd_config *config, size_t ledger
 		.dma_enter = on_dma_enter,
 		.dma_leave = on_dma_leave,
 		.error = on_error,
+		.memory = { .ctx = platform, .read = on_memory_read, .update = on_memory_update },
 	};
 
 	if (!platform)
@@ -161,7 +178,8 @@ struct platform *platform_create(const struct idxd_config *config, size_t ledger
 		return NULL;
 	}
 	platform->ledger = ledger_create(ledger_capacity);
-	if (platform->ledger) {
+	platform->memory = host_memory_create();
+	if (platform->ledger && platform->memory) {
 		platform->iommu = iommu_create(platform->ledger);
 		platform->idxd = idxd_create(config, &ports, platform->ledger);
 	}
@@ -196,6 +214,11 @@ struct idxd *platform_idxd(struct platform *platform)
 struct iommu *platform_iommu(struct platform *platform)
 {
 	return platform->iommu;
+}
+
+struct host_memory *platform_memory(struct platform *platform)
+{
+	return platform->memory;
 }
 
 struct ledger *platform_ledger(struct platform *platform)

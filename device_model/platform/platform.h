@@ -3,6 +3,7 @@
 #define VDSA_PLATFORM_PLATFORM_H
 
 #include "../core/idxd.h"
+#include "host_memory.h"
 #include "iommu.h"
 
 struct platform;
@@ -23,6 +24,8 @@ void platform_destroy(struct platform *platform);
 struct idxd *platform_idxd(struct platform *platform);
 struct iommu *platform_iommu(struct platform *platform);
 struct ledger *platform_ledger(struct platform *platform);
+/* Of the host itself: no virtual machine's. */
+struct host_memory *platform_memory(struct platform *platform);
 
 /* NULL owner: returns when no error is being passed to the one before. -EINVAL: no such work queue. */
 int platform_set_wq_owner(struct platform *platform, uint32_t wq, const struct wq_owner *owner);

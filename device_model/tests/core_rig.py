@@ -17,7 +17,8 @@ from typing import Self
 from device_model.device import LEDGER_CAPACITY, Device, DeviceConfig, shipped_core
 from device_model.ledger import Kind, LedgerRecord
 from device_model.vfio_user_client import VfioUserClient
-from host_ctl.irq_domain import ArrayDomain, ImsInterrupt
+from host_ctl.interrupts import Interrupt, Scope, make_store, open_domains
+from host_ctl.interrupts.vm_id import VmIdAllocator
 from host_ctl.mdev import Mdev, Parts, describe
 from host_ctl.mdev_type import TYPES
 from host_ctl.pasid import PasidAllocator
@@ -39,6 +40,9 @@ RAM, RAM_SIZE = 0x10_0000, 1 << 20
 RECORDS = RAM + 0x8_0000
 """Where a guest keeps completion records, 32 bytes each."""
 IMS_MASK, IMS_PENDING, IMS_IGNORE, IMS_PASID_ENABLE = 1, 2, 4, 8
+
+VECTORS = 16
+"""Up to how many vectors besides vector 0 guests have, where the store is cut into parts of one size."""
 
 CRAV, RCR, RCI = 1 << 2, 1 << 3, 1 << 4
 NOOP, MEMMOVE = 0x00, 0x03
@@ -242,12 +246,12 @@ class GuestView:
         return self.mdev.handles[0]
 
     @property
-    def entry(self) -> ImsInterrupt:
-        """The IMS entry of vector 1, as the host has it."""
+    def entry(self) -> Interrupt:
+        """The entry of vector 1, as the host has it."""
         return self.mdev.interrupts[0]
 
     def ims_control(self, vector: int = 1) -> int:
-        return self.entry.chip.ims_read(self.mdev.interrupts[vector - 1].entry, 12)
+        return self.mdev.interrupts[vector - 1].control
 
     # ---- work ----
 
@@ -304,12 +308,17 @@ class GuestView:
 class Machine:
     """A device without an engine, its host, and guests. Use as a context manager."""
 
-    def __init__(self, folder: Path, *, config: DeviceConfig | None = None, wq_size: int = 16, ledger: int = 1 << 18) -> None:
+    def __init__(
+        self, folder: Path, *, config: DeviceConfig | None = None, wq_size: int = 16, ledger: int = 1 << 18,
+        scope: Scope = Scope.DEVICE,
+    ) -> None:  # fmt: skip
         self.folder = folder
         sizes = config or DeviceConfig(num_wqs=8, total_wq_size=8 * wq_size, num_ims=256)
         self.device = make_device(sizes, ledger_capacity=ledger)
         self.chip = PhysicalDevice(self.device, wq_size=wq_size)
-        self.parts = Parts(self.chip, PasidAllocator(), ArrayDomain(self.chip), RemappingTable(self.device), describe)
+        domain = open_domains(make_store(self.chip, VECTORS), scope)
+        remapping = RemappingTable(self.device)
+        self.parts = Parts(self.chip, PasidAllocator(), domain, remapping, VmIdAllocator(), describe)
         self.guests: list[GuestView] = []
         self._ids = 0
 

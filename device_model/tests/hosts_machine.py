@@ -75,7 +75,7 @@ class Hosts(Guests):
 
     @rule(entry=which_entry, owner=which_guest, control=controls, shown=st.sampled_from([0, 0, 0, 2, 0xFF0]))
     def write_control(self, entry: int, owner: int, control: int, shown: int) -> None:
-        self.lockstep.chip.ims_write(entry, 12, self._pasid(owner) << 12 & 0xFFFFFFFF | control | shown)
+        self.lockstep.parts.domain.store.write(entry, 12, self._pasid(owner) << 12 & 0xFFFFFFFF | control | shown)
         self.lockstep.check()
 
     @rule(code=host_codes, operand=host_operands, interrupt=flag)

@@ -12,7 +12,8 @@ from device_model.tests.direct_rig import RAM, DirectDevice, DirectVdev
 from device_model.tests.model.ims import Entry
 from device_model.tests.model.memory import Memory
 from device_model.tests.model.status import CommandStatus, IntCause, SwError
-from host_ctl.irq_domain import ArrayDomain
+from host_ctl.interrupts import Scope, make_store, open_domains
+from host_ctl.interrupts.vm_id import VmIdAllocator
 from host_ctl.mdev import Mdev, Parts, describe
 from host_ctl.mdev_type import TYPES
 from host_ctl.pasid import PasidAllocator
@@ -95,7 +96,9 @@ class Lockstep:
     def __post_init__(self) -> None:
         self.device = DirectDevice(DeviceConfig(num_wqs=WQS, total_wq_size=WQS * WQ_SIZE, num_ims=256))
         self.chip = PhysicalDevice(self.device, wq_size=WQ_SIZE)
-        self.parts = Parts(self.chip, SparsePasids(), ArrayDomain(self.chip), RemappingTable(self.device), describe)
+        domain = open_domains(make_store(self.chip, 16), Scope.DEVICE)
+        remapping = RemappingTable(self.device)
+        self.parts = Parts(self.chip, SparsePasids(), domain, remapping, VmIdAllocator(), describe)
         self._offsets = self.device.watch(WATCHED_ENTRIES)
         self._constants = self.device.words()[:_FIXED]
         self.by_slot = [None] * self.slots

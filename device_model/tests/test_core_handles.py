@@ -107,7 +107,7 @@ def test_handle_released_while_the_descriptor_is_queued_is_refused(machine: Mach
 
 def test_entry_without_pasid_enable_is_refused_to_a_queue_with_it(machine: Machine, attacker: GuestView) -> None:
     control = attacker.ims_control()
-    attacker.entry.chip.ims_write(attacker.entry.entry, 12, control & ~IMS_PASID_ENABLE)
+    attacker.entry.store.write(attacker.entry.entry, 12, control & ~IMS_PASID_ENABLE)
 
     assert attacker.status(firing(RECORDS, attacker.handle)) == BAD_HANDLE
     assert refusals(machine) == [Refusal.PASID_ENABLE]

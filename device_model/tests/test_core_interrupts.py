@@ -212,7 +212,7 @@ def test_guests_message_reaches_no_register_of_the_hardware(guest: GuestView) ->
 
 
 def test_cleared_remapping_entry_blocks(machine: Machine, guest: GuestView, other: GuestView) -> None:
-    machine.device.remap_clear(guest.entry.chip.ims_read(guest.entry.entry, 0) >> 5 & 0x7FFF)
+    machine.device.remap_clear(guest.entry.message[0] >> 5 & 0x7FFF)
     machine.ledger()
     fire(guest)
 
@@ -221,7 +221,7 @@ def test_cleared_remapping_entry_blocks(machine: Machine, guest: GuestView, othe
 
 
 def test_message_not_in_remappable_format_is_blocked(machine: Machine, guest: GuestView, other: GuestView) -> None:
-    guest.entry.chip.ims_write(guest.entry.entry, 0, RESET_ADDRESS)
+    guest.entry.store.write(guest.entry.entry, 0, RESET_ADDRESS)
     machine.ledger()
     fire(guest)
 

@@ -132,7 +132,7 @@ def test_counts_are_each_devices_own(tmp_path: Path) -> None:
 def test_interrupt_that_went_elsewhere_is_counted_where_it_arrived(tmp_path: Path) -> None:
     with Machine(tmp_path) as machine:
         sender, receiver = machine.started(), machine.started()
-        address = machine.chip.ims_read(sender.entry.entry, 0)
+        address = sender.entry.message[0]
         receiver.mask_vector(2, True)
         machine.device.remap_set(address >> 5 & 0x7FFF, receiver.mdev.vdev, 2)
         sender.run(firing(RECORDS, sender.handle))

@@ -212,7 +212,7 @@ static struct vowned *make(struct vdev *vdev, const struct vdev_own_config *conf
 
 static bool config_ok(const struct vdev_own_config *config)
 {
-	return config->id != 0 && config->device.num_ims == 0 && config->device.num_msix >= 1 &&
+	return config->id != 0 && config->device.num_ims == 0 && config->device.organisation == STORE_ARRAY && config->device.num_msix >= 1 &&
 	       config->device.num_msix <= VDEV_MAX_VECTORS && config->device.num_engines <= MAX_ENGINES &&
 	       config->device.num_wqs >= 1 && config->device.num_wqs <= 255;
 }

@@ -13,14 +13,14 @@ static void finish(struct vqueue *vq, enum command_error error, uint16_t result)
 
 void vqcommand_retire_entries(struct vqueue *vq)
 {
-	struct ims *ims = idxd_ims(platform_idxd(vq->platform));
+	struct store *store = idxd_store(platform_idxd(vq->platform));
 
 	for (unsigned i = 1; i < vq->config.num_vectors; i++) {
 		const uint32_t entry = vq->vectors[i].entry;
 
-		ims_release_handle(ims, entry);
-		ims_set_ignore(ims, entry, false);
-		ims_wait_sent(ims, entry);
+		store_release_handle(store, entry);
+		store_set_ignore(store, entry, false);
+		store_wait_sent(store, entry);
 	}
 }
 
@@ -152,7 +152,7 @@ static void request_handle(struct vqueue *vq, uint32_t operand)
 	} else if ((operand & HANDLE_OPERAND_IMS) || index == 0 || index >= vq->config.num_vectors) {
 		finish(vq, CMDERR_HANDLE_INDEX, 0); /* no virtual IMS; vector 0 takes no completion interrupts */
 	} else {
-		ims_request_handle(idxd_ims(platform_idxd(vq->platform)), vq->vectors[index].entry);
+		store_request_handle(idxd_store(platform_idxd(vq->platform)), vq->vectors[index].entry);
 		vq->vectors[index].handle_live = true;
 		finish(vq, CMDERR_NONE, (uint16_t)vq->vectors[index].handle);
 	}
@@ -181,7 +181,7 @@ static enum command_error release_handle(struct vqueue *vq, uint32_t operand)
 		return CMDERR_RESERVED;
 	if (index == 0)
 		return CMDERR_HANDLE_INDEX;
-	ims_release_handle(idxd_ims(platform_idxd(vq->platform)), vq->vectors[index].entry);
+	store_release_handle(idxd_store(platform_idxd(vq->platform)), vq->vectors[index].entry);
 	vq->vectors[index].handle_live = false;
 	return CMDERR_NONE;
 }

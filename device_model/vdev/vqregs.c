@@ -113,7 +113,7 @@ static uint64_t read_pba(struct vqueue *vq, uint32_t word)
 	uint64_t bits = msix_read_pba(vq->msix, word);
 
 	for (uint32_t i = 0; i < 64 && word * 64 + i < vq->config.num_vectors; i++)
-		bits |= (uint64_t)ims_pending(idxd_ims(platform_idxd(vq->platform)), vq->vectors[word * 64 + i].entry) << i;
+		bits |= (uint64_t)store_pending(idxd_store(platform_idxd(vq->platform)), vq->vectors[word * 64 + i].entry) << i;
 	return bits;
 }
 
@@ -149,11 +149,11 @@ uint64_t vqregs_read(void *it, uint64_t offset, unsigned size)
 
 /* ---- writing, as 32-bit words ---- */
 
-/* Ignore is the guest's to set, and is kept where the hardware looks at it: in the IMS entry (7.5.4). */
+/* Ignore is the guest's to set, and is kept where the hardware looks at it: in the entry of the message store (7.5.4). */
 static void write_perm(struct vqueue *vq, uint32_t index, uint32_t value)
 {
 	msix_write_perm(vq->msix, index, value);
-	ims_set_ignore(idxd_ims(platform_idxd(vq->platform)), vq->vectors[index].entry, value & MSIXPERM_IGNORE);
+	store_set_ignore(idxd_store(platform_idxd(vq->platform)), vq->vectors[index].entry, value & MSIXPERM_IGNORE);
 }
 
 /* No lock held. False: not of the vectors. */

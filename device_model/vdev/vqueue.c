@@ -9,13 +9,14 @@ static void on_error(void *ctx, const uint64_t swerror[4])
 	vqregs_error(ctx, swerror);
 }
 
-/* The guest's MSI-X portals are backed by the limited IMS portal of the physical queue (7.5.4). */
+/* The guest's MSI-X portals are backed by the limited portal of the physical queue that takes handles of the message store (7.5.4). */
 static void submit(void *it, uint32_t wq, const uint8_t desc[PORTAL_DESC])
 {
 	struct vqueue *vq = it;
+	struct idxd *idxd = platform_idxd(vq->platform);
 
 	(void)wq; /* it has one */
-	idxd_submit(platform_idxd(vq->platform), vq->config.wq, PORTAL_IMS, desc, vq->config.id);
+	idxd_submit(idxd, vq->config.wq, store_portal(idxd_store(idxd)), desc, vq->config.id);
 }
 
 /* Lock held. A device that is being reset is on its way to Disabled, and only finishes that. */
@@ -87,7 +88,7 @@ static void reset(void *it)
 	msix_reset(vq->msix);
 }
 
-/* Of an IMS entry: Ignore of the vector has been looked at there. */
+/* Of an entry of the message store: Ignore of the vector has been looked at there. */
 static void interrupt(void *it, unsigned vector, const struct witness *witness)
 {
 	struct vqueue *vq = it;
@@ -141,13 +142,13 @@ static const struct inside vqueue_inside = {
 
 static bool config_ok(struct platform *platform, const struct vdev_config *config, const struct vdev_vector *vectors)
 {
-	const uint32_t entries = ims_num_entries(idxd_ims(platform_idxd(platform)));
+	struct store *store = idxd_store(platform_idxd(platform));
 
 	if (config->id == 0 || config->num_vectors < 1 || config->num_vectors > VDEV_MAX_VECTORS ||
 	    config->wq >= idxd_num_wqs(platform_idxd(platform)))
 		return false;
 	for (uint32_t i = 0; i + 1 < config->num_vectors; i++)
-		if (vectors[i].entry >= entries || vectors[i].handle > 0xFFFF)
+		if (!store_has_entry(store, vectors[i].entry) || vectors[i].handle > 0xFFFF)
 			return false;
 	return true;
 }

@@ -19,7 +19,7 @@ enum {
 	VTABLE_PBA = 0x3000,
 };
 
-/* The IMS entry behind a vector. */
+/* The entry of the message store behind a vector. */
 struct vvector {
 	uint32_t entry; /* UINT32_MAX: emulated (vector 0) */
 	uint32_t handle;

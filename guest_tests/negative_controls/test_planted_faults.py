@@ -10,7 +10,7 @@ from guest_tests.scenarios import test_delivery, test_forged_batches, test_forge
 
 NOTICED_BY = {
     "pasid-check-skipped": [test_forgery.test_handles_of_other_guests_are_refused_and_their_owners_stay_silent],
-    "pasid-enable-ignored": [test_forgery.test_entry_without_pasid_enable_refuses_its_owner_and_strangers],
+    "pasid-enable-ignored": [test_forgery.test_disarmed_entry_refuses_its_owner_and_strangers],
     "check-after-execution": [test_forgery.test_refused_memmove_writes_nothing],
     "pending-on-refusal": [test_masking.test_forged_handle_leaves_a_victim_masked_by_the_host_without_pending],
     "mask-ignored": [test_masking.test_entry_masked_by_the_host_keeps_one_interrupt_until_unmasked],

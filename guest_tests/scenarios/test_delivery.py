@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from guest_tests.descriptors import Flag, Opcode, Status, descriptor, firing_noop
+from guest_tests.handles import disowned
 from guest_tests.rig import Rig, assert_refused
 
 
@@ -30,9 +31,10 @@ async def test_pasid_bytes_in_a_descriptor_change_nothing(rig: Rig) -> None:
     pasids = [victim.device.pasid, 0, 0xFFFFF]
 
     async with rig.silence("forged PASIDs", among=[attacker, victim]):
-        stolen = await rig.attempt(
-            attacker, [firing_noop(0, handle, pasid=pasid) for pasid in pasids for handle in victim.device.handles]
-        )
+        async with disowned(rig, attacker, victim.device.handles):
+            stolen = await rig.attempt(
+                attacker, [firing_noop(0, handle, pasid=pasid) for pasid in pasids for handle in victim.device.handles]
+            )
         masked = [descriptor(Opcode.NOOP, flags=Flag.CRAV | Flag.RCR, pasid=pasid, privileged=True) for pasid in pasids]
         own = await rig.attempt(attacker, masked)
 

@@ -6,12 +6,11 @@ are stored does not see it. The attacker's choice is sampled by seed: what one h
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from guest_tests.batches import BatchOutcome, assert_batch, assert_batch_is_refused, forge_in_batch, run_batch
 from guest_tests.descriptors import WITH_RECORD, Flag, Opcode, Status, descriptor, firing_noop
+from guest_tests.handles import disowned, each, handle_bound, never_own, unused_handles
 from guest_tests.member import SLOT, Member
 from guest_tests.rig import Rig
 
@@ -30,19 +29,21 @@ def _nobody_is_pending(rig: Rig) -> bool:
 async def test_forged_handles_in_a_batch_are_refused_and_its_other_members_run(rig: Rig) -> None:
     """Handles of other guests, and such that nobody was given; up to eight guests at once."""
     group = rig.random.sample(rig.members, min(GROUP, len(rig.members)))
-    given = {handle for mdev in rig.host.mdevs.values() for handle in mdev.handles}
-    free = [handle for handle in range(rig.host.parts.chip.num_ims) if handle not in given]
+    free = unused_handles(rig)
     handles = {m.index: _sample(rig, _others(group, m), FOREIGN) + _sample(rig, free, FREE) for m in group}
 
+    async def attack(member: Member) -> None:
+        async with disowned(rig, member, handles[member.index]):
+            await forge_in_batch(rig, member, handles[member.index])
+
     async with rig.silence("forged handles in batches", among=group):
-        await asyncio.gather(*(forge_in_batch(rig, member, handles[member.index]) for member in group))
+        await each(rig, group, attack)
 
     assert _nobody_is_pending(rig)
 
 
 def _others(group: list[Member], attacker: Member) -> list[int]:
-    own = set(attacker.device.handles)
-    return [handle for member in group for handle in member.device.handles if handle not in own]
+    return list(dict.fromkeys(h for member in group if member is not attacker for h in member.device.handles))
 
 
 def _sample(rig: Rig, handles: list[int], count: int) -> list[int]:
@@ -50,7 +51,7 @@ def _sample(rig: Rig, handles: list[int], count: int) -> list[int]:
 
 
 async def test_handles_out_of_range_in_a_batch_are_refused_and_its_other_members_run(rig: Rig) -> None:
-    size = rig.host.parts.chip.num_ims
+    size = handle_bound(rig)
     member = rig.random.choice(rig.members)
     handles = [size, 0x8000, 0xFFFF, *rig.random.sample(range(size, 0x10000), OUTSIDE)]
 
@@ -68,9 +69,10 @@ async def test_stale_handle_in_a_batch_is_refused_until_it_is_requested_again(ri
     async with rig.silence("stale handle in a batch", among=[owner, other]):
         await owner.link.command(SLOT, _RELEASE_HANDLE | vector)
         await forge_in_batch(rig, owner, [handle])
-        await forge_in_batch(rig, other, [handle])
+        async with disowned(rig, other, [handle]):
+            await forge_in_batch(rig, other, [handle])
         requested = await owner.link.command(SLOT, _REQUEST_HANDLE | vector)
-        outcome = await _fire_own_beside_forged(rig, owner, vector, rig.handle(other, 1))
+        outcome = await _fire_own_beside_forged(rig, owner, vector, never_own(rig, other))
 
     assert requested == handle << 8
     assert_batch(outcome, [Status.SUCCESS, Status.HANDLE, Status.SUCCESS])
@@ -92,7 +94,8 @@ async def test_forged_handle_in_a_batch_leaves_a_victim_masked_by_its_guest_with
 
     async with rig.silence("batch at a victim masked by its guest", among=[attacker, victim]):
         await victim.link.mask(SLOT, vector, masked=True)
-        await forge_in_batch(rig, attacker, [rig.handle(victim, vector)] * 4)
+        async with disowned(rig, attacker, [rig.handle(victim, vector)]):
+            await forge_in_batch(rig, attacker, [rig.handle(victim, vector)] * 4)
         pending = await victim.link.pending(SLOT, vector)
         await victim.link.mask(SLOT, vector, masked=False)
 
@@ -107,7 +110,8 @@ async def test_forged_handle_in_a_batch_leaves_a_victim_masked_by_the_host_witho
 
     async with rig.silence("batch at a victim masked by the host", among=[attacker, victim]):
         interrupt.mask()
-        await forge_in_batch(rig, attacker, [rig.handle(victim, vector)] * 4)
+        async with disowned(rig, attacker, [rig.handle(victim, vector)]):
+            await forge_in_batch(rig, attacker, [rig.handle(victim, vector)] * 4)
         pending = interrupt.pending
         interrupt.unmask()
 
@@ -120,7 +124,8 @@ async def test_batch_with_a_forged_handle_of_its_own_is_refused_before_its_first
 
     async with rig.silence("batch with a forged handle", among=[attacker, victim]):
         for vector in victim.vectors:
-            await assert_batch_is_refused(rig, attacker, rig.handle(victim, vector))
+            async with disowned(rig, attacker, [rig.handle(victim, vector)]):
+                await assert_batch_is_refused(rig, attacker, rig.handle(victim, vector))
 
 
 @pytest.mark.shared
@@ -134,7 +139,8 @@ async def test_member_that_is_refused_moves_nothing(rig: Rig) -> None:
         for handle in (rig.handle(victim, vector) for vector in (1, victim.vectors[-1]))
     ]
 
-    async with rig.silence("refused members", among=[attacker, victim]):
+    silence = rig.silence("refused members", among=[attacker, victim])
+    async with silence, disowned(rig, attacker, victim.device.handles):
         outcome = await run_batch(rig, attacker, stolen)
 
     assert_batch(outcome, [Status.HANDLE] * 2)
@@ -148,7 +154,7 @@ async def test_fence_behind_a_refused_member_ends_the_batch_without_an_interrupt
     own = descriptor(Opcode.NOOP, flags=WITH_RECORD | Flag.RCI | Flag.FENCE, handle=rig.handle(member, 1))
 
     async with rig.silence("fence behind a refusal", among=[member, other]):
-        outcome = await run_batch(rig, member, [firing_noop(0, rig.handle(other, 1)), own, descriptor(Opcode.NOOP)])
+        outcome = await run_batch(rig, member, [firing_noop(0, never_own(rig, other)), own, descriptor(Opcode.NOOP)])
 
     assert outcome.statuses == [Status.HANDLE, Status.NONE, Status.NONE]
     assert (outcome.status, outcome.processed) == (Status.BATCH, 1)
@@ -162,7 +168,8 @@ async def test_pasid_bytes_in_a_member_change_nothing(rig: Rig) -> None:
     own = [descriptor(Opcode.NOOP, pasid=pasid) for pasid in pasids]
     stolen = [firing_noop(0, handle, pasid=pasid) for handle in victim.device.handles[:2] for pasid in pasids]
 
-    async with rig.silence("forged PASIDs in a batch", among=[attacker, victim]):
+    silence = rig.silence("forged PASIDs in a batch", among=[attacker, victim])
+    async with silence, disowned(rig, attacker, victim.device.handles[:2]):
         outcome = await run_batch(rig, attacker, [*own, *stolen])
 
     assert_batch(outcome, [*[Status.SUCCESS] * len(own), *[Status.HANDLE] * len(stolen)])

@@ -10,6 +10,7 @@ import pytest
 from guest_tests.agent_results import Item
 from guest_tests.batches import assert_batch, run_batch
 from guest_tests.descriptors import WITH_RECORD, Flag, Opcode, Status, descriptor, firing_noop
+from guest_tests.handles import disowned
 from guest_tests.member import SLOT, Member
 from guest_tests.rig import PORTAL, Rig, assert_refused
 
@@ -59,7 +60,7 @@ async def test_foreign_handle_is_refused_in_descriptors_of_every_shape(rig: Rig)
     handle = rig.handle(victim, rig.random.choice(victim.vectors))
     shapes = _shapes(handle, victim.device.pasid) + _fenced(handle)
 
-    async with rig.silence("odd descriptors", among=[attacker, victim]):
+    async with rig.silence("odd descriptors", among=[attacker, victim]), disowned(rig, attacker, [handle]):
         refused = [one for page in _PORTAL_PAGES for one in await rig.attempt(attacker, shapes, portal=page)]
 
     assert_refused(refused)
@@ -73,7 +74,7 @@ async def test_foreign_handle_is_refused_without_a_completion_record(rig: Rig) -
     unrecorded = [descriptor(op, flags=Flag.RCI, handle=handle) for handle in handles for op in _UNRECORDED]
     unrecorded += [_with(handles[0], 1 << bit, asked=Flag.RCI) for bit in _FLAG_BITS]
 
-    async with rig.silence("no record asked for", among=[attacker, victim]):
+    async with rig.silence("no record asked for", among=[attacker, victim]), disowned(rig, attacker, handles):
         await attacker.link.mmio_write(SLOT, 0, _GENCTRL, 0)
         for page in _PORTAL_PAGES:
             await rig.attempt_unrecorded(attacker, unrecorded, portal=page)
@@ -93,7 +94,7 @@ async def test_foreign_handle_is_refused_in_members_of_every_shape(rig: Rig) -> 
     shapes = _shapes(handle, victim.device.pasid)
     good = descriptor(Opcode.NOOP)
 
-    async with rig.silence("odd members", among=[attacker, victim]):
+    async with rig.silence("odd members", among=[attacker, victim]), disowned(rig, attacker, [handle]):
         for start in range(0, len(shapes), _CHUNK):
             members = [good, *shapes[start : start + _CHUNK], good]
             outcome = await run_batch(rig, attacker, members)
@@ -109,7 +110,8 @@ async def test_foreign_handle_is_refused_in_members_without_a_completion_record(
     forged = [descriptor(op, flags=Flag.RCI, handle=h) for h in victim.device.handles for op in _UNRECORDED]
     good = descriptor(Opcode.NOOP)
 
-    async with rig.silence("members without a record", among=[attacker, victim]):
+    silence = rig.silence("members without a record", among=[attacker, victim])
+    async with silence, disowned(rig, attacker, victim.device.handles):
         await attacker.link.mmio_write(SLOT, 0, _GENCTRL, 0)
         outcome = await run_batch(rig, attacker, [good, *forged[:_CHUNK], good])
         error = await _take_error(attacker)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import pytest
 
 from guest_tests.descriptors import WITH_RECORD, Flag, Opcode, Status, descriptor
+from guest_tests.handles import disowned, each, handle_bound, unused_handles
 from guest_tests.member import Member
 from guest_tests.rig import Rig, assert_refused
 
@@ -25,9 +25,11 @@ def _chosen(rig: Rig, handles: Sequence[int]) -> list[int]:
 
 
 async def _all_try(rig: Rig, handles: dict[int, list[int]]) -> None:
-    outcomes = await asyncio.gather(*(rig.attempt_handles(m, handles[m.index]) for m in rig.members))
-    for member_outcomes in outcomes:
-        assert_refused(member_outcomes)
+    async def attack(member: Member) -> None:
+        async with disowned(rig, member, handles[member.index]):
+            assert_refused(await rig.attempt_handles(member, handles[member.index]))
+
+    await each(rig, rig.members, attack)
 
 
 @pytest.mark.shared
@@ -42,9 +44,7 @@ async def test_handles_of_other_guests_are_refused_and_their_owners_stay_silent(
 
 @pytest.mark.shared
 async def test_handles_that_nobody_was_given_are_refused(rig: Rig) -> None:
-    given = {handle for mdev in rig.host.mdevs.values() for handle in mdev.handles}
-    free = [handle for handle in range(rig.host.parts.chip.num_ims) if handle not in given]
-    handles = {member.index: _chosen(rig, free) for member in rig.members}
+    handles = {member.index: _chosen(rig, unused_handles(rig)) for member in rig.members}
 
     async with rig.silence("handles never given"):
         await _all_try(rig, handles)
@@ -56,7 +56,7 @@ def _aliases(member: Member, size: int) -> list[int]:
 
 
 async def test_handles_out_of_range_are_refused(rig: Rig) -> None:
-    size = rig.host.parts.chip.num_ims
+    size = handle_bound(rig)
     edges = [size, size + 1, 2 * size, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF]
     handles = {m.index: edges + rig.random.sample(range(size, 0x10000), 25) + _aliases(m, size) for m in rig.members}
 
@@ -75,7 +75,9 @@ async def test_released_handle_is_refused_until_it_is_requested_again(rig: Rig) 
         await neighbour.link.command(
             0, _REQUEST_HANDLE | handle
         )  # an index of its own table, if any: not another's entry
-        refused = await rig.attempt_handles(member, [handle]) + await rig.attempt_handles(neighbour, [handle])
+        refused = await rig.attempt_handles(member, [handle])
+        async with disowned(rig, neighbour, [handle]):
+            refused += await rig.attempt_handles(neighbour, [handle])
         requested = await member.link.command(0, _REQUEST_HANDLE | vector)
         await rig.fire(member, [vector])
 
@@ -93,7 +95,8 @@ async def test_refused_memmove_writes_nothing(rig: Rig) -> None:
     attacker.link.memory(destination, size)[:] = bytes([0x5A]) * size
 
     async with rig.silence("refused memmove", among=[attacker, victim]):
-        refused = await rig.attempt(attacker, [_move(source, destination, size, h) for h in victim.device.handles])
+        async with disowned(rig, attacker, victim.device.handles):
+            refused = await rig.attempt(attacker, [_move(source, destination, size, h) for h in victim.device.handles])
         untouched = bytes(attacker.link.memory(destination, size))
         moved = await rig.attempt(attacker, [_plain_move(source, destination, size)])
 
@@ -113,18 +116,21 @@ def _plain_move(source: int, destination: int, size: int) -> bytes:
 
 
 @pytest.mark.shared
-async def test_entry_without_pasid_enable_refuses_its_owner_and_strangers(rig: Rig) -> None:
-    """The state between the two halves of taking interrupts away: PASID Enable of entry and queue must agree (5.4)."""
+async def test_disarmed_entry_refuses_its_owner_and_strangers(rig: Rig) -> None:
+    """The state between the two halves of taking interrupts away: masked and nobody's, as without PASID Enable (5.4)."""
     owner, stranger = rig.random.sample(rig.members, 2)
     vector = rig.random.choice(owner.vectors)
     interrupt = owner.device.interrupts[vector - 1]
     handle = rig.handle(owner, vector)
 
-    async with rig.silence("entry without PASID Enable", among=[owner, stranger]):
+    async with rig.silence("disarmed entry", among=[owner, stranger]):
         interrupt.disarm()
-        refused = await rig.attempt_handles(owner, [handle]) + await rig.attempt_handles(stranger, [handle])
+        refused = await rig.attempt_handles(owner, [handle])
+        async with disowned(rig, stranger, [handle]):
+            refused += await rig.attempt_handles(stranger, [handle])
         pending = interrupt.pending
         interrupt.unmask()
+        await owner.link.command(0, _REQUEST_HANDLE | vector)  # where disarming has released the handle
 
     assert_refused(refused)
     assert not pending

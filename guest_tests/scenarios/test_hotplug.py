@@ -9,6 +9,7 @@ import pytest
 from guest_tests.agent_numbers import Step
 from guest_tests.agent_results import Item
 from guest_tests.descriptors import Flag, Opcode, Status, descriptor, firing_noop
+from guest_tests.handles import disowned
 from guest_tests.member import SLOT, Member
 from guest_tests.rig import PORTAL, Rig, assert_refused
 
@@ -24,7 +25,7 @@ _RESET_DEVICE, _ENABLE_WQ, _DISABLE_WQ, _REQUEST_HANDLE = 5 << 20, 6 << 20, 7 <<
 async def test_entries_of_an_unplugged_neighbour_serve_only_their_new_owner(rig: Rig) -> None:
     """Descriptors of the old owner are in flight when it is unplugged; its entries go to another guest at once."""
     old, new = rig.random.sample(rig.members, 2)
-    entries, stale = set(old.device.handles), list(old.device.handles)
+    entries, stale = _entries(old), list(old.device.handles)
     base, _ = old.link.scratch
 
     async with rig.silence("entries change hands"):
@@ -35,11 +36,16 @@ async def test_entries_of_an_unplugged_neighbour_serve_only_their_new_owner(rig:
         await rig.unplug(old)
         await rig.plug(new)
         await rig.plug(old)
-        refused = await rig.attempt_handles(old, stale)
+        async with disowned(rig, old, stale):
+            refused = await rig.attempt_handles(old, stale)
         await rig.fire(new, new.vectors)
 
-    assert set(new.device.handles) == entries
+    assert _entries(new) == entries
     assert_refused(refused)
+
+
+def _entries(member: Member) -> set[int]:
+    return {interrupt.entry for interrupt in member.device.interrupts}
 
 
 async def _silence_own_interrupts(rig: Rig, member: Member) -> None:
@@ -76,7 +82,8 @@ async def test_unplugged_guest_keeps_no_way_to_fire(rig: Rig) -> None:
 
     async with rig.silence("stale handles", among=[gone, stays]):
         await rig.unplug(gone)
-        refused = await rig.attempt(stays, [firing_noop(0, handle) for handle in stale])
+        async with disowned(rig, stays, stale):
+            refused = await rig.attempt(stays, [firing_noop(0, handle) for handle in stale])
         await rig.plug(gone)
 
     assert_refused(refused)
@@ -85,7 +92,7 @@ async def test_unplugged_guest_keeps_no_way_to_fire(rig: Rig) -> None:
 @pytest.mark.shared
 async def test_interrupt_pending_at_unplug_does_not_come_to_the_next_owner(rig: Rig) -> None:
     old, new = rig.random.sample(rig.members, 2)
-    entries = set(old.device.handles)
+    entries = _entries(old)
 
     async with rig.silence("pending at unplug"):
         await rig.unplug(new)
@@ -100,7 +107,7 @@ async def test_interrupt_pending_at_unplug_does_not_come_to_the_next_owner(rig: 
 
     assert all(pending)
     assert [outcome.status for outcome in fired] == [Status.SUCCESS] * len(pending)
-    assert set(new.device.handles) == entries
+    assert _entries(new) == entries
     assert not any(inherited)
 
 
@@ -119,7 +126,8 @@ async def test_device_that_its_guest_has_reset_fires_nothing_until_it_is_set_up_
         await member.link.submit(SLOT, ignored, portal=PORTAL)
         report = await member.link.enable(SLOT, rig.vectors, steps=[Step.DEVICE, Step.WQ])
         refused = await rig.attempt_handles(member, handles)
-        stolen = await rig.attempt_handles(neighbour, handles)
+        async with disowned(rig, neighbour, handles):
+            stolen = await rig.attempt_handles(neighbour, handles)
         after = rig.record.counts(member)
         requested = [await member.link.command(SLOT, _REQUEST_HANDLE | vector) for vector in member.vectors]
         await member.link.mmio_write(SLOT, 0, _GENCTRL, 3)
@@ -145,7 +153,8 @@ async def test_function_level_reset_ends_handles_and_queue_until_they_are_set_up
         await member.link.submit(SLOT, ignored, portal=PORTAL)
         report = await member.link.enable(SLOT, rig.vectors, steps=[Step.MSIX, Step.DEVICE, Step.WQ])
         refused = await rig.attempt_handles(member, handles)
-        stolen = await rig.attempt_handles(neighbour, handles)
+        async with disowned(rig, neighbour, handles):
+            stolen = await rig.attempt_handles(neighbour, handles)
         after = rig.record.counts(member)
         requested = [await member.link.command(SLOT, _REQUEST_HANDLE | vector) for vector in member.vectors]
         await member.link.mmio_write(SLOT, 0, _GENCTRL, 3)

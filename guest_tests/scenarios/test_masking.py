@@ -5,10 +5,17 @@ from __future__ import annotations
 import pytest
 
 from guest_tests.descriptors import Status
+from guest_tests.handles import disowned
+from guest_tests.member import Member
 from guest_tests.rig import Rig, assert_refused
 
 SLOT = 0
 _OFFSETS, _IGNORE = 0x60, 1 << 2
+
+
+def _has_pending(member: Member) -> bool:
+    """Whether the host sees an interrupt pending at an entry of this guest."""
+    return any(interrupt.pending for interrupt in member.device.interrupts)
 
 
 async def test_vector_masked_by_its_guest_keeps_one_interrupt_until_unmasked(rig: Rig) -> None:
@@ -64,8 +71,9 @@ async def test_forged_handle_leaves_a_victim_masked_by_its_guest_without_pending
 
     async with rig.silence("victim masked by its guest"):
         await victim.link.mask(SLOT, vector, masked=True)
-        refused = await rig.attempt_handles(attacker, [rig.handle(victim, vector)] * 4)
-        pending = await victim.link.pending(SLOT, vector)
+        async with disowned(rig, attacker, [rig.handle(victim, vector)]):
+            refused = await rig.attempt_handles(attacker, [rig.handle(victim, vector)] * 4)
+            pending = await victim.link.pending(SLOT, vector) or _has_pending(attacker)
         await victim.link.mask(SLOT, vector, masked=False)
 
     assert_refused(refused)
@@ -80,8 +88,9 @@ async def test_forged_handle_leaves_a_victim_masked_by_the_host_without_pending(
 
     async with rig.silence("victim masked by the host"):
         interrupt.mask()
-        refused = await rig.attempt_handles(attacker, [rig.handle(victim, vector)] * 4)
-        pending = interrupt.pending
+        async with disowned(rig, attacker, [rig.handle(victim, vector)]):
+            refused = await rig.attempt_handles(attacker, [rig.handle(victim, vector)] * 4)
+            pending = interrupt.pending or _has_pending(attacker)
         interrupt.unmask()
 
     assert_refused(refused)
@@ -119,7 +128,8 @@ async def test_forged_handle_is_refused_at_an_entry_with_an_interrupt_pending(ri
     async with rig.silence("victim with an interrupt pending", among=[attacker, victim]):
         interrupt.mask()
         await rig.attempt_handles(victim, [rig.handle(victim, vector)])
-        refused = await rig.attempt_handles(attacker, [rig.handle(victim, vector)] * 4)
+        async with disowned(rig, attacker, [rig.handle(victim, vector)]):
+            refused = await rig.attempt_handles(attacker, [rig.handle(victim, vector)] * 4)
         pending = interrupt.pending
         rig.record.is_due(victim, vector)
         interrupt.unmask()
@@ -140,7 +150,8 @@ async def test_ignored_interrupts_are_dropped_and_forged_handles_refused_all_the
     async with rig.silence("victim that ignores", among=[attacker, victim]):
         await victim.link.mmio_write(SLOT, 0, permissions + 8 * vector, _IGNORE)
         fired = await rig.attempt_handles(victim, [handle] * 3)
-        refused = await rig.attempt_handles(attacker, [handle] * 3)
+        async with disowned(rig, attacker, [handle]):
+            refused = await rig.attempt_handles(attacker, [handle] * 3)
         pending = victim.device.interrupts[vector - 1].pending
         await victim.link.mmio_write(SLOT, 0, permissions + 8 * vector, 0)
 

@@ -110,5 +110,5 @@ async def test_plugging_out_leaves_nothing(plugged: Plugged) -> None:
     await asyncio.to_thread(plugged.host.destroy, plugged.mdev)
 
     assert plugged.host.audit().counts()["mdevs"] == 1
-    assert plugged.host.audit().dirty_ims_entries == 0
+    assert plugged.host.audit().dirty_interrupt_entries == 0
     assert plugged.host.audit().iommu_remapping_entries == 8

@@ -5,6 +5,7 @@ _REFUSALS = {
     "not_requested": "handle never requested, or released",
     "pasid_enable": "PASID Enable of entry and queue differ",
     "pasid": "entry belongs to another PASID",
+    "no_storage": "the queue leads to no table, directory or page",
 }
 
 

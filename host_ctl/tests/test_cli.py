@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from host_ctl.cli import build_parser, main, trace_file
+from host_ctl.interrupts import COMBINATIONS, FACTS, Organisation, Scope
 from host_ctl.mdev_type import TYPES
 from host_ctl.options import OptionsError, RunOptions
 from host_ctl.results import decode, encode
@@ -350,6 +351,39 @@ def test_run_with_devices_of_their_own_says_what_it_needs(
 ) -> None:
     assert main(["run", *words]) == 2
     assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("store", "domain"), [(o.name.lower(), str(s)) for o, s in COMBINATIONS])
+def test_store_and_domain_are_part_of_the_command_that_repeats_a_run(store: str, domain: str) -> None:
+    options = RunOptions(store=store, domain=domain)
+    arguments = build_parser().parse_args(list(options.command())[1:])
+
+    assert (arguments.store, arguments.domain) == (store, domain)
+    assert (options.organisation, options.scope) == (Organisation[store.upper()], Scope(domain))
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--store", "msix", "--domain", "vm"], "--store msix with --domain vm makes no sense: MSI-X belongs to"),
+        (["--store", "msix", "--guests", "128", "--vectors", "32"], "--store msix has no room for 128 guests with 32 vectors"),
+        (["--type", "dsa-pf-v1", "--no-controls", "--store", "table"], "has no part in the shared device's store"),
+    ],
+)
+def test_store_that_makes_no_sense_or_has_no_room_is_refused_with_the_reason(
+    words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *words]) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_help_of_run_says_what_the_stores_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+
+    text = capsys.readouterr().out
+    assert all(facts.what in text and facts.id_place in text for facts in FACTS.values())
+    assert "msix with --domain vm makes no sense" in text
 
 
 def test_type_is_part_of_the_command_that_repeats_a_run() -> None:

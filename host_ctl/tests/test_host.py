@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from device_model.device import DeviceConfig, DeviceError
+from device_model.device import DeviceConfig, DeviceError, Organisation
 from device_model.ledger import Kind
 from device_model.vfio_user_client import VfioUserClient
 from host_ctl.errors import HostError
 from host_ctl.host import Host, OwnDevicesExhausted
+from host_ctl.interrupts import COMBINATIONS, Scope
 from host_ctl.mdev import Mdev
 from host_ctl.mdev_type import TYPES, UnknownType
 from host_ctl.physical import CommandFailed
+from host_ctl.tests.interrupt_rig import name_of, small_device
 
 TYPE = "dsa-1dwq-v1"
 SMALL = DeviceConfig(num_wqs=4, total_wq_size=16, num_ims=256)
@@ -45,6 +47,34 @@ def test_available_instances_are_limited_by_entries_too(host: Host, tmp_path: Pa
     host.create(TYPE, 120, tmp_path)
 
     assert [host.available_instances(TYPE, vectors) for vectors in (1, 45, 46, 69, 136, 137)] == [3, 3, 2, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("pair", "taken", "instances"),
+    [
+        ((Organisation.ARRAY, Scope.VM), 3, [15, 15, 15, 0]),
+        ((Organisation.TABLE, Scope.DEVICE), 3, [15, 15, 15, 0]),
+        ((Organisation.TABLE, Scope.VM), 3, [15, 15, 15, 0]),
+        ((Organisation.MSIX, Scope.DEVICE), 136, [19, 15, 7, 7]),
+        ((Organisation.QUEUE, Scope.VM), 136, [19, 19, 19, 19]),
+    ],
+    ids=name_of,
+)
+def test_available_instances_follow_the_store(
+    pair: tuple[Organisation, Scope], taken: int, instances: list[int], tmp_path: Path
+) -> None:
+    """20 work queues; 256 entries, or parts of 16; none of both bounds storage in host memory."""
+    host = Host(small_device(pair[0], 20), scope=pair[1], wq_size=4, mdev_vectors=16)
+    host.create(TYPE, taken, tmp_path)
+    seen = [host.available_instances(TYPE, vectors) for vectors in (1, 8, 16, 17)]
+    host.close()
+
+    assert seen == instances
+
+
+def test_scope_that_makes_no_sense_is_refused_with_the_reason() -> None:
+    with pytest.raises(HostError, match="one table, one capability, one domain made by the PCI core"):
+        Host(small_device(Organisation.MSIX), scope=Scope.VM, wq_size=4)
 
 
 @pytest.mark.parametrize("vectors", [0, -1, 256])
@@ -88,8 +118,9 @@ def test_close_goes_on_after_an_mdev_that_fails(tmp_path: Path, monkeypatch: pyt
         host.read_ledger()
 
 
-def test_mdevs_made_and_destroyed_by_many_threads_leave_nothing(tmp_path: Path) -> None:
-    host = Host(DeviceConfig(num_wqs=16, total_wq_size=16, num_ims=256), wq_size=1)
+@pytest.mark.parametrize("pair", COMBINATIONS, ids=name_of)
+def test_mdevs_made_and_destroyed_by_many_threads_leave_nothing(pair: tuple[Organisation, Scope], tmp_path: Path) -> None:
+    host = Host(small_device(pair[0], 16), scope=pair[1], wq_size=1)
     failures: list[BaseException] = []
 
     def cycle() -> None:
@@ -114,8 +145,9 @@ def test_mdevs_made_and_destroyed_by_many_threads_leave_nothing(tmp_path: Path) 
     assert set(audit.counts().values()) == {0}
 
 
-def test_mdevs_held_by_many_threads_share_no_part(tmp_path: Path) -> None:
-    host = Host(DeviceConfig(num_wqs=32, total_wq_size=32, num_ims=256), wq_size=1)
+@pytest.mark.parametrize("pair", COMBINATIONS, ids=name_of)
+def test_mdevs_held_by_many_threads_share_no_part(pair: tuple[Organisation, Scope], tmp_path: Path) -> None:
+    host = Host(small_device(pair[0], 32), scope=pair[1], wq_size=1, mdev_vectors=8)
     made: list[Mdev] = []
 
     def create() -> None:
@@ -127,10 +159,11 @@ def test_mdevs_held_by_many_threads_share_no_part(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     pasids, queues = {mdev.pasid for mdev in made}, {mdev.wq for mdev in made}
-    sockets, handles = {mdev.socket for mdev in made}, {handle for mdev in made for handle in mdev.handles}
+    sockets, entries = {mdev.socket for mdev in made}, {i.entry for mdev in made for i in mdev.interrupts}
+    owners = {mdev.subdevice.owner_id for mdev in made}
     host.close()
 
-    assert [len(pasids), len(queues), len(sockets), len(handles)] == [32, 32, 32, 256]
+    assert [len(pasids), len(queues), len(sockets), len(entries), len(owners)] == [32, 32, 32, 256, 32]
 
 
 def test_ledger_is_read_through_the_host(host: Host, tmp_path: Path) -> None:
