@@ -42,7 +42,8 @@ struct vfu_server_stats {
     ...;
 };
 
-struct platform; struct idxd; struct store; struct host_memory; struct iommu; struct ledger; struct vdev; struct iommu_target; struct vfu_server;
+struct platform; struct idxd; struct store; struct host_memory; struct iommu; struct ledger;
+struct vdev; struct iommu_target; struct vfu_server;
 
 struct platform *platform_create(const struct idxd_config *config, size_t ledger_capacity, bool run_engines);
 void platform_stop(struct platform *platform);

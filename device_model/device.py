@@ -67,8 +67,8 @@ class DeviceConfig:
     total_wq_size: int = 8192
     """Descriptors over all work queues, 1 to 65,535."""
     num_ims: int = 2048
-    """Entries of the message store: array, a multiple of 256, at most 16,128, 0 for none; table, of the pool, a multiple of 256, at
-    most 2,097,152; queue and msix: 0."""
+    """Entries of the message store: array, a multiple of 256, at most 16,128, 0 for none; table, of the pool, a multiple of 256,
+    at most 2,097,152; queue and msix: 0."""
     max_xfer_log2: int = 21
     max_batch_log2: int = 5
     num_groups: int = 1
@@ -183,23 +183,25 @@ class Device:
         self._buffer = self._ffi.new("struct ledger_record[]", _READ_CHUNK)
         self._lost = self._ffi.new("uint64_t *")
         self._reading = threading.Lock()
-        self._gate = threading.Condition()
+        self._lock = threading.RLock()
+        self._gate = threading.Condition(self._lock)
         self._inside = 0
         self._vdevs: set[Vdev] = set()
         self._tracer: Tracer | None = None
 
     def _call(self, function: str, *arguments: Any) -> Any:
         """A call into the library; DeviceError once the device is closed. close() waits for those that are inside."""
-        with self._gate:
+        with self._lock:
             if not self._platform:
                 raise DeviceError(f"{function}: the device is closed")
             self._inside += 1
         try:
             return getattr(self._lib, function)(*arguments)
         finally:
-            with self._gate:
+            with self._lock:
                 self._inside -= 1
-                self._gate.notify_all()
+                if not self._platform:
+                    self._gate.notify_all()
 
     # ---- the physical device ----
 
@@ -261,6 +263,12 @@ class Device:
         if not self._call("store_release_handle", self._store, entry):
             raise DeviceError(f"the message store has no entry {entry}")
 
+    def address_of(self, name: str) -> int:
+        """For a driver in C: where a function of the library is, or the device's `idxd`, `store` or `memory`; until close()."""
+        own = {"idxd": self._idxd, "store": self._store, "memory": self._memory}
+        target = own[name] if name in own else self._ffi.addressof(self._lib, name)
+        return int(self._ffi.cast("uintptr_t", target))
+
     # ---- host memory that the device reaches, for a message store that is apart from it ----
 
     def memory_page(self) -> int:
@@ -288,7 +296,7 @@ class Device:
             raise DeviceError(f"host memory has nothing of {size} bytes at {address:#x}")
 
     def memory_update(self, address: int, clear: int, set_: int) -> int:
-        """In 4 bytes, as one: takes away the bits of `clear`, adds those of `set_`; returns what was there. DeviceError: nothing is."""
+        """In 4 bytes, as one: takes away bits of `clear`, adds those of `set_`; returns what was there. DeviceError: nothing."""
         before = self._ffi.new("uint32_t *")
         if not self._call("host_memory_update", self._memory, address, clear, set_, before):
             raise DeviceError(f"host memory has no word at {address:#x}")

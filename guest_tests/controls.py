@@ -16,7 +16,7 @@ from guest_tests.member import Member
 from guest_tests.planted import Fault, Finding
 from guest_tests.rig import NotArrived, Rig, device_sizes
 from host_ctl.host import Host
-from host_ctl.interrupts import Organisation, Scope
+from host_ctl.interrupts import Organisation, Scope, StoreRefused
 from host_ctl.options import DEFAULT_TYPE
 from host_ctl.results import promise
 from host_ctl.verdict import Evidence, Outcome, find_leaks, judge
@@ -98,6 +98,8 @@ async def _look(rig: Rig, fault: Fault | None, scenarios: Sequence[Scenario]) ->
             AgentError,
         ) as late:  # a busy machine may do that too: counts only where it is what must happen
             findings.setdefault(Finding.DUE, f'"{promise(scenario.__name__)}" is broken: {_first_line(late)}')
+        except StoreRefused as refused:
+            findings.setdefault(Finding.RESOURCES, _first_line(refused))
         except AssertionError as broken:
             findings.setdefault(Finding.PROMISE, f'"{promise(scenario.__name__)}" is broken: {_first_line(broken)}')
         findings = _judged(rig) | findings

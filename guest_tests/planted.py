@@ -6,12 +6,12 @@ host are parts of its control software that have been replaced by wrong ones. Ne
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import importlib.util
 import sys
 import sysconfig
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from device_model import build_core
-from device_model.device import DeviceError, Vdev, VdevConfig
+from device_model.device import Vdev, VdevConfig
 from host_ctl.errors import HostError
 from host_ctl.host import Host
 from host_ctl.interrupts import FACTS, IdKind, Interrupt, Organisation, Store, Subdevice
@@ -29,6 +29,7 @@ from host_ctl.interrupts.store import Place, Share, Space
 from host_ctl.interrupts.table import TableSpace, TableStore
 from host_ctl.mdev import describe
 from host_ctl.mdev_type import MdevType
+from host_ctl.physical import PhysicalDevice
 from host_ctl.remapping import RemapEntry, RemappingTable
 
 MODULE = "_vdsa_planted"
@@ -123,20 +124,30 @@ class _GivesTablesTwice(TableStore):
 class _GivesPagesTwice(QueueStore):
     """Leads a second work queue to the page of entries that it made last."""
 
-    _last: Page | None = None
+    def __init__(self, chip: PhysicalDevice, mdev_vectors: int) -> None:
+        super().__init__(chip, mdev_vectors)
+        self._last: Page | None = None
+        self._links: Counter[int] = Counter()
 
     def _grow(self, space: QueueSpace, number: int) -> Page:
-        if number not in space.pages and self._last is not None:
-            page, self._last = Page(self._last.address), None
-            self._link(space, number, page.address | 1)
-            space.pages[number] = page
-        elif number not in space.pages:
+        if number in space.pages:
+            return space.pages[number]
+        if self._last is None:
             self._last = super()._grow(space, number)
+        else:
+            space.pages[number], self._last = Page(self._last.address), None
+            self._link(space, number, space.pages[number].address | 1)
+        self._links[space.pages[number].address] += 1
         return space.pages[number]
 
     def _free_page(self, address: int) -> None:
-        with contextlib.suppress(DeviceError):  # the second time
+        self._links[address] -= 1
+        if self._links[address] <= 0:
             super()._free_page(address)
+
+    def update(self, entry: int, clear: int, set_: int) -> None:
+        if entry in self.places:  # else the other owner has taken it back
+            super().update(entry, clear, set_)
 
 
 class _MisdirectingTable(RemappingTable):
@@ -198,7 +209,7 @@ def _plant_foreign_handles(host: Host) -> None:
 _OWNER_BESIDE_ENTRY = frozenset(organisation for organisation, facts in FACTS.items() if facts.id_kind is IdKind.PASID)
 """Stores that compare an ID which stands beside each entry."""
 _OWNER_ONLY_BESIDE_ENTRY = frozenset(o for o in _OWNER_BESIDE_ENTRY if not FACTS[o].local_handles)
-"""And in which nothing else keeps owners apart: where a handle leads to the owner's own entries only, such a defect changes nothing."""
+"""And in which nothing else keeps owners apart: where a handle leads to its owner's entries only, it changes nothing."""
 _L, _P, _D, _R = Finding.LEAK, Finding.PROMISE, Finding.DUE, Finding.RESOURCES
 
 FAULTS: tuple[Fault, ...] = (

@@ -179,6 +179,7 @@ def run_suite(defect: Defect, log: Path, report: Path, *, controls: bool) -> tup
         *(sys.executable, "-m", "host_ctl", "run", "--guests", "4", "--accel", "tcg", "--plain"),
         *("--vectors", str(_VECTORS.get(defect.mdev_type, 2))),
         *("--type", defect.mdev_type, "--report", str(report)),
+        *("--store", defect.store, "--domain", defect.domain),
         *([] if controls and defect.mdev_type not in _VECTORS else ["--no-controls"]),
     ]
     begin = time.monotonic()
@@ -289,7 +290,7 @@ def _arguments() -> argparse.Namespace:
 
 def _show(chosen: Sequence[Defect]) -> None:
     for defect in chosen:
-        where = " ".join(defect.tests) if defect.tests else f"the suite, {defect.mdev_type}"
+        where = " ".join(defect.tests) if defect.tests else f"the suite, {defect.mdev_type}, {defect.store}/{defect.domain}"
         print(f"{defect.name}\n    breaks:  {defect.breaks}\n    noticed: {defect.noticed}\n    by:      {where}")
 
 

@@ -32,6 +32,8 @@ class Defect:
     noticed: str
     tests: tuple[str, ...] = ()
     mdev_type: str = "dsa-1dwq-v1"
+    store: str = "array"
+    domain: str = "device"
 
 
 def _one(name: str, file: str, old: str, new: str, breaks: str, noticed: str, tests: tuple[str, ...] = ()) -> Defect:
@@ -51,13 +53,13 @@ def _unchecked(name: str, checked_if: str, whose: str) -> Defect:
     )  # fmt: skip
 
 
-_STILL_CHECKED = "!FAULT(ims->planted, FAULT_HANDLE_STATE_IGNORED)"
+_STILL_CHECKED = "!FAULT(slots->planted, FAULT_HANDLE_STATE_IGNORED)"
 _PASIDS_DIFFER = "entry_enable && IMS_CTRL_PASID(entry->ctrl) != witness->pasid &&"
 
 
 def _compared(name: str, condition: str, breaks: str) -> Defect:
     return _one(
-        name, CORE + "ims.c", _PASIDS_DIFFER, f"entry_enable && {condition} &&", breaks,
+        name, CORE + "store_array.c", _PASIDS_DIFFER, f"entry_enable && {condition} &&", breaks,
         "interrupts cross, or attempts are not refused",
     )  # fmt: skip
 
@@ -95,11 +97,11 @@ HANDLES = (
             Edit(VDEV + "vportal.c", "vdev->inside->submit(vdev->it, wq, desc);",
                  "vdev->inside->submit(vdev->it, wq | (offset / PORTAL_PAGE % PORTAL_PAGES ? 0 : 0x100), desc);"),
             Edit(VDEV + "vqueue.c", "(void)wq; /* it has one */", ""),
-            Edit(VDEV + "vqueue.c", "vq->config.wq, PORTAL_IMS, desc",
-                 "vq->config.wq, wq & 0x100 ? PORTAL_MSIX : PORTAL_IMS, desc"),
+            Edit(VDEV + "vqueue.c", "store_portal(idxd_store(idxd)), desc",
+                 "wq & 0x100 ? PORTAL_MSIX : PORTAL_IMS, desc"),
             Edit(CORE + "interrupt.c", "	turn_leave(turn);\n	witness = witness_of(turn, request);\n	if (!has_table(turn))",
                  "	if (!has_table(turn))\n		return true;\n	turn_leave(turn);\n	witness = witness_of(turn, request);\n	if (!has_table(turn))"),
-            Edit(CORE + "interrupt.c", "	if (by_ims(turn))\n		ims_raise", "	if (idxd->ims)\n		ims_raise"),
+            Edit(CORE + "interrupt.c", "	if (by_ims(turn))\n		store_raise", "	if (idxd->store)\n		store_raise"),
         ),
         "the handle is not checked of what comes by the unlimited portal", "victims get interrupts",
     ),
@@ -115,12 +117,12 @@ HANDLES = (
          "the upper byte of a handle is not looked at", "handles out of range are taken"),
     _one("handle-15-bits", CORE + "execute.c", "(uint16_t)field(raw, 36, 2)", "(uint16_t)(field(raw, 36, 2) & 0x7FFF)",
          "the top bit of a handle is not looked at", "handles out of range are taken"),
-    _one("handle-state-ignored", CORE + "ims.c", f"!entry->requested && {_STILL_CHECKED}",
+    _one("handle-state-ignored", CORE + "store_array.c", f"!entry->requested && {_STILL_CHECKED}",
          f"!entry->requested && {_STILL_CHECKED} && !entry->address",
          "handles that were released or never given are taken", "released handles are not refused"),
-    _one("pasid-enable-one-way", CORE + "ims.c", "entry_enable != pasid_enable &&", "entry_enable && !pasid_enable &&",
+    _one("pasid-enable-one-way", CORE + "store_array.c", "entry_enable != pasid_enable &&", "entry_enable && !pasid_enable &&",
          "an entry without PASID Enable is everybody's", "disarmed entries are not refused"),
-    _one("pasid-enable-other-way", CORE + "ims.c", "entry_enable != pasid_enable &&", "!entry_enable && pasid_enable &&",
+    _one("pasid-enable-other-way", CORE + "store_array.c", "entry_enable != pasid_enable &&", "!entry_enable && pasid_enable &&",
          "a queue without PASID passes at any entry, if its PASID field fits",
          "a guest's queue always has a PASID: by the test of the core",
          ("device_model/tests/test_core_handles.py",)),
@@ -135,14 +137,14 @@ HANDLES = (
               "the PASID is not compared at entries that ignore interrupts"),
     _compared("pasid-of-pending-entries", "IMS_CTRL_PASID(entry->ctrl) != witness->pasid && !(entry->ctrl & IMS_CTRL_PENDING)",
               "the PASID is not compared at entries with an interrupt pending"),
-    _one("pending-on-refusal", CORE + "ims.c",
-         "	if (refusal != REFUSAL_NONE && entry != UINT32_MAX && FAULT(ims->planted, FAULT_PENDING_ON_REFUSAL)) {",
-         "	if (refusal != REFUSAL_NONE && entry != UINT32_MAX && (ims->entries[entry].ctrl & IMS_CTRL_MASK)) {",
+    _one("pending-on-refusal", CORE + "store_array.c",
+         "	if (refusal != REFUSAL_NONE && *entry != UINT32_MAX && FAULT(slots->planted, FAULT_PENDING_ON_REFUSAL))",
+         "	if (refusal != REFUSAL_NONE && *entry != UINT32_MAX && (slots->slot[*entry].ctrl & IMS_CTRL_MASK))",
          "a refused interrupt sets Pending of a masked victim", "a victim finds a pending bit, or an interrupt"),
-    _one("echo-of-refusal", CORE + "ims.c", "	note(ims, refusal == REFUSAL_NONE ? LEDGER_GRANTED",
-         "	if (refusal == REFUSAL_PASID) {\n		const struct interrupt_message message = { .address = ims->entries[entry].address, "
-         ".entry = entry, .witness = *witness };\n\n		ims->sink.message(ims->sink.ctx, &message);\n	}\n"
-         "	note(ims, refusal == REFUSAL_NONE ? LEDGER_GRANTED",
+    _one("echo-of-refusal", CORE + "store_array.c", "	pthread_mutex_unlock(&slots->lock);\n	return refusal;",
+         "	pthread_mutex_unlock(&slots->lock);\n	if (refusal == REFUSAL_PASID) {\n"
+         "		const struct interrupt_message message = { .address = slots->slot[*entry].address, "
+         ".entry = *entry, .witness = *witness };\n\n		slots->sink.message(slots->sink.ctx, &message);\n	}\n	return refusal;",
          "a refused interrupt is sent without a record of the IMS", "victims get interrupts"),
     _one("terms-of-descriptor", CORE + "engine.c", "		.pasid = WQCFG_MODE_PASID(mode),",
          "		.pasid = field(turn.wq->current.desc, 0, 3) & 0xFFFFF ? (uint32_t)field(turn.wq->current.desc, 0, 3) & 0xFFFFF"
@@ -157,32 +159,32 @@ HANDLES = (
 # ---- interrupts of the hardware: IMS entries ----
 
 IMS = (
-    _one("ims-mask-ignored", CORE + "ims.c", "(entry->ctrl & IMS_CTRL_MASK) && !FAULT(ims->planted, FAULT_MASK_IGNORED)",
-         "(entry->ctrl & IMS_CTRL_MASK) && !entry->address", "a masked entry sends", "an interrupt while masked"),
-    _one("ims-mask-loses", CORE + "ims.c", "		remember_pending(entry, witness);\n		note(ims, LEDGER_PENDED",
-         "		note(ims, LEDGER_PENDED", "what is masked is lost", "no interrupt at unmask"),
-    _one("ims-pending-kept", CORE + "ims.c", "		entry->ctrl &= ~(uint32_t)IMS_CTRL_PENDING;\n		send_unlocking",
+    _one("ims-mask-ignored", CORE + "slots.c", "(slot->ctrl & IMS_CTRL_MASK) && !FAULT(slots->planted, FAULT_MASK_IGNORED)",
+         "(slot->ctrl & IMS_CTRL_MASK) && !slot->address", "a masked entry sends", "an interrupt while masked"),
+    _one("ims-mask-loses", CORE + "slots.c", "		slots_remember_pending(slots, index, witness);\n		note(slots, &(struct store_note){ .kind = LEDGER_PENDED",
+         "		note(slots, &(struct store_note){ .kind = LEDGER_PENDED", "what is masked is lost", "no interrupt at unmask"),
+    _one("ims-pending-kept", CORE + "slots.c", "		slot->ctrl &= ~(uint32_t)IMS_CTRL_PENDING;\n		send_unlocking",
          "		send_unlocking", "what was pending is sent at every write", "an interrupt too many"),
-    _one("ims-ignore-ignored", CORE + "ims.c", "if (entry->ctrl & IMS_CTRL_IGNORE) {", "if (entry->ctrl & 1u << 31 && entry->requested) {",
+    _one("ims-ignore-ignored", CORE + "slots.c", "if (slot->ctrl & IMS_CTRL_IGNORE) {", "if (slot->ctrl & 1u << 31 && slot->requested) {",
          "Ignore has no effect", "an interrupt at a vector that ignores them"),
-    _one("ims-ignore-pends", CORE + "ims.c", "		note(ims, LEDGER_IGNORED, index, witness, 0, 0, 0);",
-         "		remember_pending(entry, witness);\n		note(ims, LEDGER_IGNORED, index, witness, 0, 0, 0);",
+    _one("ims-ignore-pends", CORE + "slots.c", "		note(slots, &(struct store_note){ .kind = LEDGER_IGNORED",
+         "		slots_remember_pending(slots, index, witness);\n		note(slots, &(struct store_note){ .kind = LEDGER_IGNORED",
          "what is ignored becomes pending", "a pending bit, or an interrupt later"),
-    _one("ims-mask-does-not-wait", CORE + "ims.c", "	if (entry->ctrl & IMS_CTRL_MASK) {\n		while (entry->sending > 0)",
-         "	if (entry->ctrl & IMS_CTRL_MASK) {\n		while (entry->sending > 1000)",
+    _one("ims-mask-does-not-wait", CORE + "slots.c", "	if (slot->ctrl & IMS_CTRL_MASK) {\n		await_sent(slots, slot);",
+         "	if (slot->ctrl & IMS_CTRL_MASK) {\n		(void)await_sent;",
          "a message of an entry may still be on its way when its masking returns",
          "a race of nanoseconds: by the test of the core with a message held up",
          ("device_model/tests/test_core_under_sanitizers.py",)),
-    _one("ims-raise-neighbour", CORE + "ims.c", "	entry = &ims->entries[index];\n	pthread_mutex_lock(&ims->lock);\n	if (entry->ctrl",
-         "	index ^= 2;\n	entry = &ims->entries[index];\n	pthread_mutex_lock(&ims->lock);\n	if (entry->ctrl",
+    _one("ims-raise-neighbour", CORE + "store_array.c", "	slots_raise(slots, index, witness);",
+         "	slots_raise(slots, index ^ 2, witness);",
          "the entry checked is not the entry raised", "interrupts arrive elsewhere"),
-    _one("ims-release-keeps-pending", CORE + "ims.c",
-         "	if (!requested)\n		ims->entries[entry].ctrl &= ~(uint32_t)IMS_CTRL_PENDING;\n", "",
+    _one("ims-release-keeps-pending", CORE + "slots.c",
+         "	if (!requested)\n		slot->ctrl &= ~(uint32_t)IMS_CTRL_PENDING;\n", "",
          "Pending outlives its owner", "the next owner inherits an interrupt"),
-    _one("ims-release-does-nothing", CORE + "ims.c", "	ims->entries[entry].requested = requested;",
-         "	ims->entries[entry].requested |= requested;", "a handle once given is never taken back", "released handles are taken"),
-    _one("ims-request-open-to-all", CORE + "ims.c", "	ims->entries[entry].requested = requested;",
-         "	ims->entries[entry].requested = requested;\n	if (requested)\n		ims->entries[entry].ctrl &= ~(uint32_t)IMS_CTRL_PASID_EN;",
+    _one("ims-release-does-nothing", CORE + "slots.c", "	slot->requested = requested;",
+         "	slot->requested |= requested;", "a handle once given is never taken back", "released handles are taken"),
+    _one("ims-request-open-to-all", CORE + "slots.c", "	slot->requested = requested;",
+         "	slot->requested = requested;\n	if (requested)\n		slot->ctrl &= ~(uint32_t)IMS_CTRL_PASID_EN;",
          "a request wipes the entry's owner", "interrupts are refused to their owner"),
 )  # fmt: skip
 
@@ -192,16 +194,16 @@ _QUEUE = "idxd_wq_command(platform_idxd(vq->platform), vq->config.wq, WQ_STOP);\
 
 VIRTUAL = (
     _one("release-foreign-handle", VDEV + "vqcommand.c", "	if (index == 0)\n		return CMDERR_HANDLE_INDEX;",
-         "	if (index == 0) {\n		ims_release_handle(idxd_ims(platform_idxd(vq->platform)), operand & HANDLE_OPERAND_INDEX);\n"
+         "	if (index == 0) {\n		store_release_handle(idxd_store(platform_idxd(vq->platform)), operand & HANDLE_OPERAND_INDEX);\n"
          "		return CMDERR_HANDLE_INDEX;\n	}",
          "Release Interrupt Handle takes handles of others", "the victim's own interrupts are refused"),
     _one("request-foreign-handle", VDEV + "vqcommand.c", "		finish(vq, CMDERR_HANDLE_INDEX, 0); /* no virtual IMS",
-         "		ims_request_handle(idxd_ims(platform_idxd(vq->platform)), index);\n		finish(vq, CMDERR_NONE, (uint16_t)index); /* no virtual IMS",
+         "		store_request_handle(idxd_store(platform_idxd(vq->platform)), index);\n		finish(vq, CMDERR_NONE, (uint16_t)index); /* no virtual IMS",
          "Request Interrupt Handle makes entries of others usable", "the command succeeds"),
     _one("request-revives-silently", VDEV + "vqcommand.c", "		finish(vq, CMDERR_HANDLE_INDEX, 0); /* no virtual IMS",
-         "		ims_request_handle(idxd_ims(platform_idxd(vq->platform)), index);\n		finish(vq, CMDERR_HANDLE_INDEX, 0); /* no virtual IMS",
+         "		store_request_handle(idxd_store(platform_idxd(vq->platform)), index);\n		finish(vq, CMDERR_HANDLE_INDEX, 0); /* no virtual IMS",
          "a refused Request Interrupt Handle revives a handle that its owner has released", "a released handle is taken"),
-    _one("release-keeps-handle", VDEV + "vqcommand.c", "	ims_release_handle(idxd_ims(platform_idxd(vq->platform)), vq->vectors[index].entry);\n", "",
+    _one("release-keeps-handle", VDEV + "vqcommand.c", "	store_release_handle(idxd_store(platform_idxd(vq->platform)), vq->vectors[index].entry);\n", "",
          "a handle that was released goes on working", "it is not refused"),
     _one("commands-reach-other-queues", VDEV + "vqcommand.c", "	if (operand & ~1u) /* queues",
          "	if (operand & ~1u)\n		idxd_wq_command(platform_idxd(vq->platform), (uint32_t)__builtin_ctz(operand), WQ_STOP);\n	if (operand & ~1u) /* queues",
@@ -319,20 +321,22 @@ PLATFORM_DEFECTS = (
 # ---- the host's software ----
 
 HOST = (
-    _one("host-entry-not-wiped", "host_ctl/irq_domain.py", "            self._clear(entry)\n            self._give_back(entry)", "            self._give_back(entry)",
+    _one("host-entry-not-wiped", "host_ctl/interrupts/domain.py", "            self.store.clear(place.entry)\n", "",
          "freed entries keep message and owner", "dirty entries after the run"),
-    _one("host-entry-twice", "host_ctl/irq_domain.py", "        entry = self._free.pop()\n", "        entry = self._free.pop() if len(self._used) % 3 else self._free[-1]\n",
+    _one("host-entry-twice", "host_ctl/interrupts/pool.py", "            number, self._fresh = self._fresh, self._fresh + 1\n            if number not in self.used:",
+         "            number, self._fresh = self._fresh, self._fresh + (len(self.used) % 3 != 1)\n            if number in self.numbers:",
          "an entry is given to two mdevs", "interrupts cross"),
-    _one("host-handle-stays", "host_ctl/irq_domain.py", "        self.chip.command(Command.RELEASE_INT_HANDLE, entry | 1 << 16)\n        self.chip.ims_write(entry, _ADDRESS, RESET",
-         "        self.chip.ims_write(entry, _ADDRESS, RESET",
+    _one("host-handle-stays", "host_ctl/interrupts/array.py", "        self.chip.command(Command.RELEASE_INT_HANDLE, entry | _IMS_HANDLE)\n        self.write(entry, ADDRESS",
+         "        self.write(entry, ADDRESS",
          "the handle of a freed entry is live for its next owner before he has asked", "the virtual device has released it already: by the host's test",
-         ("host_ctl/tests/test_irq_domain.py",)),
-    _one("host-owner-not-written", "host_ctl/irq_domain.py", "ignore | self.owner_id << 12 | _PASID_ENABLE |", "ignore |", "entries belong to nobody", "interrupts are refused to their owner"),
-    _one("host-disarm-keeps-owner", "host_ctl/irq_domain.py", "        self.chip.ims_write(self.entry, _CONTROL, _MASK)", "        self.mask()",
+         ("host_ctl/tests/test_interrupts_entries.py",)),
+    _one("host-owner-not-written", "host_ctl/interrupts/array.py", "self.control & IGNORE | owner_id << 12 | PASID_ENABLE | mask", "self.control & IGNORE | mask",
+         "entries belong to nobody", "interrupts are refused to their owner"),
+    _one("host-disarm-keeps-owner", "host_ctl/interrupts/array.py", "        self.store.write(self.entry, CONTROL, MASK)  #", "        self.mask()  #",
          "what is being taken away still passes the check", "a disarmed entry is not refused"),
-    _one("host-pasid-twice", "host_ctl/pasid.py", "        self._used.add(pasid)\n        self._advance()", "        self._used.add(pasid)\n        if len(self._used) != 2:\n            self._advance()\n        else:\n            self._used.discard(pasid)",
+    _one("host-pasid-twice", "host_ctl/ids.py", "        self._used.add(number)\n        self._advance()", "        self._used.add(number)\n        if len(self._used) != 2:\n            self._advance()\n        else:\n            self._used.discard(number)",
          "two mdevs have one PASID", "interrupts cross, or DMA"),
-    _one("host-pasid-reused", "host_ctl/pasid.py", "        while self._next in self._used:", "        self._next = self._first\n        while self._next in self._used:",
+    _one("host-pasid-reused", "host_ctl/ids.py", "        while self._next in self._used:", "        self._next = self._first\n        while self._next in self._used:",
          "the PASID of a VM that has gone is the next one's", "nothing is left that it could match: by the host's test", ("host_ctl/tests/test_pasid.py",)),
     _one("host-pasid-cut", "host_ctl/physical.py", "pasid << 8 | 1 << 28", "(pasid & 0xFFF) << 8 | 1 << 28", "a queue runs with a part of its PASID", "DMA and interrupts fail"),
     _one("host-wq-twice", "host_ctl/physical.py", "        return self._free_wqs.pop()", "        return self._free_wqs.pop() if len(self._free_wqs) != 3 else self._free_wqs[-1]",
@@ -346,7 +350,7 @@ HOST = (
     _one("host-remap-elsewhere", "host_ctl/remapping.py", "self._device.remap_set(entry.index, vdev, vector)", "self._device.remap_set(entry.index, vdev, vector ^ 3 if vector in (1, 2) else vector)",
          "vectors of an mdev are exchanged", "interrupts arrive elsewhere"),
     _one("host-remap-not-cleared", "host_ctl/remapping.py", "        self._device.remap_clear(entry.index)\n", "", "a remapping entry leads to a VM that has gone", "it is not given back"),
-    _one("host-foreign-handles", "host_ctl/irq_domain.py", "        return self.entry\n\n    def program", "        return self.entry ^ 2\n\n    def program", "guests are told the handles of others", "interrupts are refused to their owner"),
+    _one("host-foreign-handles", "host_ctl/interrupts/entries.py", "return Place(entry, entry, space)", "return Place(entry, entry ^ 2, space)", "guests are told the handles of others", "interrupts are refused to their owner"),
 )  # fmt: skip
 
 # ---- other types ----
@@ -362,4 +366,36 @@ TYPES = (
            "masks of a device of its own have no effect", "an interrupt while masked", mdev_type="dsa-pf-v1"),
 )  # fmt: skip
 
-DEFECTS: tuple[Defect, ...] = (*HANDLES, *IMS, *VIRTUAL, *ENDINGS, *PLATFORM_DEFECTS, *HOST, *TYPES)
+# ---- the host's software, other stores and domains ----
+
+
+def _of(store: str, name: str, old: str, new: str, breaks: str, noticed: str, tests: tuple[str, ...] = (), domain: str = "device") -> Defect:
+    """In the host's part of one organisation."""
+    edit = Edit(f"host_ctl/interrupts/{store}.py", old, new)
+    return Defect(f"{store}-{name}", (edit,), breaks, noticed, tests, store=store, domain=domain)
+
+
+STORES = (
+    _of("array", "parts-overlap", "Pool(range(part * self.part,", "Pool(range(part * self.part // 2,", "parts of two VMs overlap", "interrupts cross", domain="vm"),
+    _of("table", "bound-too-large", "self._write(base + _COUNT, count)", "self._write(base + _COUNT, count + 1)",
+        "a VM's table has an entry of the next one", "a handle behind the table is taken"),
+    _of("table", "tables-overlap", "table, table * self.part, Pool", "table, table * self.part // 2, Pool", "two VMs have one table", "interrupts cross"),
+    _of("table", "wrong-vm-id", "self._owner_id_of(owner) | _QUEUE_VALID", "max(1, self._owner_id_of(owner) - 1) | _QUEUE_VALID",
+        "a work queue has the VM_ID of another VM", "interrupts cross"),
+    _of("table", "not-cut", "        self._write(self._object(space.owner) + _OBJECT_CONTROL, 0)\n", "", "a VM object outlives its VM", "it is not given back", domain="vm"),
+    _of("table", "disarm-keeps-handle", "        self.release_handle()\n", "", "what is being taken away still passes the check", "a disarmed entry is not refused"),
+    _of("queue", "wrong-owner", "owner = self.store._owner_id_of(self.owner) << 12", "owner = (self.store._owner_id_of(self.owner) ^ 1) << 12",
+        "entries are another's", "interrupts are refused to their owner"),
+    _of("queue", "not-told", "        self._sync(place.space.wq, place.handle)\n", "", "the device is not told that an entry has been unmasked", "what was pending does not come"),
+    _of("queue", "page-kept", "        self._free_page(space.pages[number].address)\n", "", "pages are not freed", "they are not given back"),
+    _of("queue", "not-cut", "_CONTEXT + _CONTEXT_CONTROL, 0)", "_CONTEXT + _SYNC, 0)", "a work queue leads to memory that has been freed",
+        "the next owner's storage is refused", domain="vm"),
+    _of("queue", "clears-late", "        self.update(entry, _OWNER, MASK)\n        self.update(entry, REQUESTED", "        self.update(entry, REQUESTED",
+        "a freed entry keeps its owner", "by the host's test: its page is freed with it", ("host_ctl/tests/test_interrupts_machine.py", "host_ctl/tests/test_interrupts_entries.py")),
+    _of("msix", "owner-not-written", "ignore | self.store._owner_id_of(self.owner) << 12 | PASID_ENABLE", "ignore", "vectors belong to nobody", "interrupts are refused to their owner"),
+    _of("msix", "owner-kept", "        self.write_permission(entry, 0)\n", "", "the side table keeps the owner of a freed vector", "dirty entries after the run"),
+    _of("msix", "vector-0-given", "range(1, self.chip.num_msix)", "range(self.chip.num_msix)", "the device's own vector is given to a VM",
+        "by the host's test", ("host_ctl/tests/test_interrupts_entries.py",)),
+)  # fmt: skip
+
+DEFECTS: tuple[Defect, ...] = (*HANDLES, *IMS, *VIRTUAL, *ENDINGS, *PLATFORM_DEFECTS, *HOST, *STORES, *TYPES)

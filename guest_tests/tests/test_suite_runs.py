@@ -101,6 +101,21 @@ def wait_gone(pids: list[int]) -> None:
         assert ended, f"process {pid} still lives"
 
 
+@pytest.mark.parametrize(
+    ("store", "domain"),
+    [("array", "vm"), ("table", "device"), ("table", "vm"), ("queue", "device"), ("queue", "vm"), ("msix", "device")],
+)
+def test_whole_run_is_isolated_with_every_store_and_domain(tmp_path: Path, store: str, domain: str) -> None:
+    with running(tmp_path / "report", "--store", store, "--domain", domain) as run:
+        status = run.end()
+
+    results = run.results()
+    options = results["options"]
+    assert isinstance(options, dict)
+    assert (status, results["verdict"]) == (0, "ISOLATED"), run.lines[-40:]
+    assert (options["store"], options["domain_scope"]) == (store, domain)
+
+
 def test_whole_run_is_isolated_and_its_reports_agree(tmp_path: Path) -> None:
     with running(tmp_path / "report", guests=4) as run:
         status = run.end()

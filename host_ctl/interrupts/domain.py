@@ -59,12 +59,18 @@ class Domain:
         with ExitStack() as undo:
             block.space = self.store.attach(owner, count, self.share)
             undo.callback(self._detach, block)
-            for _ in range(count):
-                place = self.store.take(block.space)
-                undo.callback(self.store.give_back, place)
-                block.places.append(place)
+            undo.callback(self._give_back, block)
+            while len(block.places) < count:
+                block.places.append(self.store.take(block.space))
             undo.pop_all()
         return block
+
+    def _give_back(self, block: VectorBlock) -> None:
+        """Entries that were taken and never programmed: the one taken last first. Goes on after a failure."""
+        with ExitStack() as undo:
+            for place in block.places:
+                undo.callback(self.store.give_back, place)
+        block.places.clear()
 
     def free_block(self, block: VectorBlock) -> None:
         """Clears the entries and takes them back. The owner's work queue is quiet. Idempotent, and goes on where it failed."""

@@ -184,14 +184,15 @@ class QueueStore(Store):
 
     def _grow(self, space: QueueSpace, number: int) -> Page:
         """The page of that number, made if there is none."""
-        if number not in space.pages:
+        page = space.pages.get(number)
+        if page is None:
             page = Page(self._new_page(space.owner))
             with ExitStack() as undo:
                 undo.callback(self._free_page, page.address)
                 self._link(space, number, page.address | _VALID)
                 undo.pop_all()
             space.pages[number] = page
-        return space.pages[number]
+        return page
 
     def _shrink(self, space: QueueSpace, number: int) -> None:
         """Takes a page away: the device is told before its memory is free for others."""
@@ -210,10 +211,11 @@ class QueueStore(Store):
         handle = space.handles.take()
         if handle is None:
             raise StoreExhausted(f"{space.owner.name} has used all {MAX_HANDLES} interrupt handles")
-        with ExitStack() as undo:
-            undo.callback(space.handles.give_back, handle)
+        try:
             page = self._grow(space, handle // PAGE_ENTRIES)
-            undo.pop_all()
+        except BaseException:
+            space.handles.give_back(handle)
+            raise
         page.taken += 1
         return Place(page.address // _ENTRY + handle % PAGE_ENTRIES, handle, space)
 

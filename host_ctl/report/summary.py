@@ -23,11 +23,16 @@ def print_summary(result: RunResult, stream: TextIO | None = None) -> None:
     """Prints to `stream` (default: standard output). The last line begins with the verdict and is never folded."""
     target = stream or sys.stdout
     console = Console(file=target, highlight=False, legacy_windows=False)
-    for part in (_matrix, _crossings, _refusals, _scenarios, _controls, _conditions, _timings, _touched):
+    for part in (_store, _matrix, _crossings, _refusals, _scenarios, _controls, _conditions, _timings, _touched):
         part(result, console)
     reason = printable(result.reason)
     line = Text.assemble((result.verdict, _STYLES[result.verdict]), f": {reason}")
     console.print(line, soft_wrap=True)
+
+
+def _store(result: RunResult, console: Console) -> None:
+    options = result.options
+    console.print(f"Message store {printable(options.store)}, interrupt domain per {printable(options.domain_scope)}\n")
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -45,8 +45,8 @@ def test_mask_and_unmask_change_nothing_else(rig: Rig) -> None:
 def test_entry_is_its_owners_and_masked_before_it_has_a_message(rig: Rig) -> None:
     block = rig.block()
     interrupt = block.parcel()
-    words: list[tuple[int, int]] = []
-    program_watched(rig, interrupt, words)
+    words = watched(rig, interrupt)
+    interrupt.program(ADDRESS, DATA)
 
     assert words[0][0] & ~REQUESTED == OWNER | MASK
     assert words[-1][0] & ~REQUESTED == OWNER
@@ -54,19 +54,33 @@ def test_entry_is_its_owners_and_masked_before_it_has_a_message(rig: Rig) -> Non
     assert words[-1][1] == DATA
 
 
-def program_watched(rig: Rig, interrupt: Interrupt, words: list[tuple[int, int]]) -> None:
-    """Programs it, and notes (control, data) after each call to the device that changes it."""
-    device, real = rig.device, rig.device._noted
+def watched(rig: Rig, interrupt: Interrupt) -> list[tuple[int, int]]:
+    """(control, data) of an entry after each call to the device that changes it from now on, until its owner gives it back."""
+    words: list[tuple[int, int]] = []
+    real = rig.device._noted
 
     def noted(name: str, *arguments: int) -> object:
         result = real(name, *arguments)
-        now = interrupt.control, interrupt.message[1]
-        if not words or words[-1] != now:
-            words.append(now)
+        if interrupt.entry in rig.store.places and name != "memory_free":
+            now = interrupt.control, interrupt.message[1]
+            words.extend([now] if [now] != words[-1:] else [])
         return result
 
-    device._noted = noted  # type: ignore[method-assign]
+    rig.device._noted = noted  # type: ignore[method-assign]
+    return words
+
+
+def test_entry_is_masked_before_its_owner_and_message_go(rig: Rig) -> None:
+    block = rig.block(1, 1)
+    interrupt = block.parcel()
     interrupt.program(ADDRESS, DATA)
+    words = watched(rig, interrupt)
+    rig.domains.free_block(block)
+    with_message = [control for control, data in words if data == DATA]
+
+    assert with_message[0] & MASK
+    assert all(control & MASK for control in with_message)
+    assert words[-1][1] == 0
 
 
 @of_msix

@@ -1,4 +1,4 @@
-"""PASIDs are handed out in a circle, once each, and exhaustion is said."""
+"""PASIDs and VM_IDs are handed out in a circle, once each, and exhaustion is said."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host_ctl.interrupts.vm_id import VmIdAllocator, VmIdExhausted
 from host_ctl.pasid import MAX_PASID, PasidAllocator, PasidExhausted
 
 
@@ -78,3 +79,21 @@ def test_no_pasid_is_ever_held_twice(frees: list[int]) -> None:
 
         assert sorted(held) == list(range(1, 9))
         assert pasids.in_use == 8
+
+
+def test_vm_ids_are_12_bits_in_a_circle_without_the_hosts_own() -> None:
+    vm_ids = VmIdAllocator()
+    held = [vm_ids.allocate() for _ in range(4095)]
+
+    assert (held, vm_ids.left) == (list(range(1, 4096)), 0)
+    with pytest.raises(VmIdExhausted, match="all 4095 VM_IDs are in use"):
+        vm_ids.allocate()
+    with pytest.raises(ValueError, match="12 bits"):
+        VmIdAllocator(1, 4096)
+
+
+def test_vm_id_that_was_freed_comes_back_last() -> None:
+    vm_ids = VmIdAllocator(1, 3)
+    vm_ids.free(vm_ids.allocate())
+
+    assert [vm_ids.allocate() for _ in range(3)] == [2, 3, 1]
