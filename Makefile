@@ -4,7 +4,7 @@ BIN := .venv/bin
 PLACES := device_model host_ctl guest_tests qemu_patches
 
 .DEFAULT_GOAL := help
-.PHONY: help setup qemu-patched run-guests test nightly mutants bench coverage lint clean
+.PHONY: help setup qemu-patched run-guests compare test nightly mutants bench coverage lint clean
 
 help: ## show this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -15,6 +15,10 @@ setup: ## get ready: system packages, Python environment, C extension, QEMU
 run-guests: setup ## run the isolation suite in guests; GUESTS=8 VECTORS=1 SEED=7 STORE=table DOMAIN=vm as you like
 	@$(BIN)/vdsa run $(if $(GUESTS),--guests $(GUESTS)) $(if $(VECTORS),--vectors $(VECTORS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(STORE),--store $(STORE)) $(if $(DOMAIN),--domain $(DOMAIN))
+
+compare: setup ## all stores and domains side by side, in build/comparison; GUESTS, VECTORS, SEED, STORE, DOMAIN as above
+	@$(BIN)/vdsa compare $(if $(GUESTS),--guests $(GUESTS)) $(if $(VECTORS),--vectors $(VECTORS)) $(if $(SEED),--seed $(SEED)) \
+		$(addprefix --store ,$(STORE)) $(addprefix --domain ,$(DOMAIN))
 
 qemu-patched: ## build the patched QEMU, once (about 5 minutes); then QEMU=patched uses it. QEMU_SRC=tree or tarball
 	@QEMU= tools/bootstrap.sh

@@ -24,7 +24,7 @@ class Arena:
         session = self._session
         options = session.options
         run = await run_control(
-            fault, scenarios, self._members, self._core, session.folder.path, options.seed, options.mdev_type,
+            fault, scenarios, self._members, self._core, session.place, options.seed, options.mdev_type,
             options.organisation, options.scope,
         )  # fmt: skip
         if fault is not None:

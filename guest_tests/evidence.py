@@ -23,8 +23,12 @@ def discard_evidence(report: Path) -> None:
 def keep_evidence(run_folder: Path, report: Path, crashed: Mapping[int, str]) -> Path:
     """Writes REPORT/evidence: ledger.txt, a log for each guest that wrote one, crashes.txt. Returns the folder."""
     discard_evidence(report)
-    folder = report / FOLDER
-    folder.mkdir(parents=True)
+    return add_evidence(run_folder, report / FOLDER, crashed)
+
+
+def add_evidence(run_folder: Path, folder: Path, crashed: Mapping[int, str]) -> Path:
+    """The same, to a folder that is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
     for log in run_folder.glob("*.log"):
         if log.stat().st_size:
             shutil.copy(log, folder)

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from guest_tests.agent_build import AgentImage
 from guest_tests.agent_link import AgentLink
@@ -50,7 +51,16 @@ async def running_guests(
     finally:
         for member in members:
             member.link.close()
-        await asyncio.gather(*(guest.close() for guest in guests))
+        await _to_its_end(asyncio.gather(*(guest.close() for guest in guests)))
+
+
+async def _to_its_end(under_way: asyncio.Future[Any]) -> None:
+    """A Ctrl-C in the midst of it waits: it must not leave half of it behind. A second one does not."""
+    try:
+        await asyncio.shield(under_way)
+    except asyncio.CancelledError:
+        await under_way
+        raise
 
 
 def _tell(link: AgentLink, died: asyncio.Future[GuestDied]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from guest_tests.controls import ControlRun
 from guest_tests.planted import Fault
@@ -21,7 +21,11 @@ def make_result(
     """The results of a run that has ended, at its end or before. resources_after: this process's own."""
     seen = session.seen or Seen.nothing()
     names = _scenario_names(session)
-    evidence = _evidence(session, seen, names, resources_after)
+    controls = {fault.id: _control_outcome(fault, session.controls.get(fault.id)) for fault in session.planned_controls}
+    scenarios = {name: run.outcome for name in names if (run := session.scenarios.get(name)) is not None}
+    evidence = make_evidence(
+        session, seen, names, scenarios, controls, {**session.audit_after, **resources_after}, session.options.partial
+    )
     return assemble(
         evidence,
         judge(evidence),
@@ -44,8 +48,16 @@ def _scenario_names(session: Session) -> list[str]:
     return session.planned + ([BASELINE] if session.planned_controls else [])
 
 
-def _evidence(session: Session, seen: Seen, names: list[str], resources_after: Mapping[str, int]) -> Evidence:
-    controls = session.planned_controls
+def make_evidence(
+    session: Session,
+    seen: Seen,
+    planned: Collection[str],
+    scenarios: Mapping[str, Outcome],
+    controls: Mapping[str, ControlOutcome],
+    resources_after: Mapping[str, int],
+    partial: str | None,
+) -> Evidence:
+    """All that the verdict on a session rests on. controls: all that were planned."""
     return Evidence(
         guests=frozenset(range(session.options.guests)),
         due=seen.due,
@@ -53,16 +65,16 @@ def _evidence(session: Session, seen: Seen, names: list[str], resources_after: M
         strays=seen.strays,
         account=seen.account,
         windows=seen.windows,
-        scenarios={name: run.outcome for name in names if (run := session.scenarios.get(name)) is not None},
-        planned_scenarios=frozenset(names),
-        controls={fault.id: _control_outcome(fault, session.controls.get(fault.id)) for fault in controls},
-        planned_controls=frozenset(fault.id for fault in controls),
+        scenarios=scenarios,
+        planned_scenarios=frozenset(planned),
+        controls=controls,
+        planned_controls=frozenset(controls),
         resources_before={**session.audit_before, **session.resources_before},
-        resources_after={**session.audit_after, **resources_after},
+        resources_after=resources_after,
         sent=seen.sent,
         crashed=seen.crashed,
         interrupted=session.interrupted,
-        partial=session.options.partial,
+        partial=partial,
     )
 
 

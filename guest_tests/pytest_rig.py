@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from guest_tests.guests import running_guests
 from guest_tests.member import Member
 from guest_tests.planted import planted_core
 from guest_tests.rig import Rig, make_host
-from guest_tests.session import Session, open_session
+from guest_tests.session import Session, open_resources, open_session
 from host_ctl.errors import HostError
 from host_ctl.options import RunOptions
 from host_ctl.progress import QuietProgress
@@ -41,8 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def session(request: pytest.FixtureRequest) -> Iterator[Session]:
-    """The suite's session, or a small one of its own."""
+def common(request: pytest.FixtureRequest) -> Iterator[Session]:
+    """The suite's session, or a small one of its own: its guests are started once, whatever is done with them."""
     given = request.config.stash.get(SESSION, None)
     if given is not None:
         yield given
@@ -50,6 +51,12 @@ def session(request: pytest.FixtureRequest) -> Iterator[Session]:
     own = open_session(PLAIN, QuietProgress())
     yield own
     own.folder.close()
+
+
+@pytest.fixture(scope="session")
+def session(common: Session, request: pytest.FixtureRequest) -> Session:
+    """What is run in the guests: all there is, or one session after the other, each a parameter."""
+    return cast(Session, getattr(request, "param", common))
 
 
 @contextlib.contextmanager
@@ -63,15 +70,15 @@ def or_end_the_run(session: Session) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-async def members(session: Session) -> AsyncIterator[list[Member]]:
+async def members(common: Session) -> AsyncIterator[list[Member]]:
     """Running guests; three at least, for the controls need two that watch a third."""
-    count = max(session.options.guests, GUESTS) if session.options.controls else session.options.guests
-    session.progress.phase("Starting guests")
+    count = max(common.options.guests, GUESTS) if common.options.controls else common.options.guests
+    common.progress.phase("Starting guests")
     async with contextlib.AsyncExitStack() as stack:
-        with or_end_the_run(session):
+        with or_end_the_run(common):
             guests = running_guests(
-                count, session.image, session.qemu, session.folder.path,
-                accelerator=session.accelerator.name, ready=session.progress.guests_ready,
+                count, common.image, common.qemu, common.folder.path,
+                accelerator=common.accelerator.name, ready=common.progress.guests_ready,
             )  # fmt: skip
             started = await stack.enter_async_context(guests)
         yield started
@@ -88,16 +95,19 @@ async def rig(session: Session, whole_rig: Rig) -> Rig:
 
 
 @pytest.fixture(scope="session")
-async def whole_rig(session: Session, members: list[Member]) -> AsyncIterator[Rig]:
+async def whole_rig(common: Session, session: Session, members: list[Member]) -> AsyncIterator[Rig]:
     """The guests of the run, each with an mdev plugged into it while it ran."""
     options = session.options
+    if session is not common:  # not the only one of these guests, which go on after it
+        session.resources_before = open_resources()
+    session.began = time.perf_counter()
     host = await asyncio.to_thread(
         make_host, options.guests, options.vectors,
         trace=options.trace, organisation=options.organisation, scope=options.scope,
     )  # fmt: skip
     session.audit_before = host.audit().counts()
     rig = Rig(
-        host, members[: options.guests], session.folder.path,
+        host, members[: options.guests], session.place,
         vectors=options.vectors, seed=options.seed, eventfd=options.delivery == "eventfd",
         mdev_type=options.mdev_type, mapped_portal=options.mapped_portal(session.accelerator.name),
     )  # fmt: skip
@@ -118,7 +128,7 @@ async def whole_rig(session: Session, members: list[Member]) -> AsyncIterator[Ri
         session.members = []
         await _end_tasks(asyncio.all_tasks() - background)
         session.freeze(rig)
-        await asyncio.to_thread(rig.close)
+        await close(session, rig)
 
 
 async def _end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
@@ -138,6 +148,13 @@ async def arena(session: Session, members: list[Member], whole_rig: Rig) -> Aren
     session.progress.planned(len(session.planned_controls) + 1)
     core = await asyncio.to_thread(planted_core, default_folder() / "planted")
     return Arena(session, members, core)
+
+
+async def close(session: Session, rig: Rig) -> None:
+    """Ends the host and counts what is left of it. Later calls change nothing."""
+    await asyncio.to_thread(rig.close)
+    if session.resources_after is None:
+        session.resources_after = open_resources()
 
 
 async def finish(session: Session, rig: Rig) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,6 +100,16 @@ class Session:
     members: list[Member] = field(default_factory=list)
     """Guests that have been started."""
     resources_before: dict[str, int] = field(default_factory=open_resources)
+    resources_after: dict[str, int] | None = None
+    """Of this process; None: not counted yet."""
+    began: float = field(default_factory=time.perf_counter)
+    seconds: float = 0.0
+    """How long the unfaulted part took."""
+    place: Path = field(init=False)
+    """Where its mdevs' sockets are, and its ledger."""
+
+    def __post_init__(self) -> None:
+        self.place = self.folder.path
 
     def hangs(self) -> str:
         """Guests that keep reading one register now, for the message of what was waiting for them; empty: none does."""
@@ -110,6 +121,7 @@ class Session:
         if self.seen is not None:
             return
         members = rig.members
+        self.seconds = time.perf_counter() - self.began
         rig.diagnose_present()
         self.seen = Seen(
             due=dict(rig.record.due),

@@ -27,6 +27,7 @@ from host_ctl.version import version
 from qemu_patches import QemuUnavailable
 
 HERE = Path(__file__).resolve().parent
+SCENARIOS = HERE / "scenarios"
 CONTROL = "test_planted_fault_is_noticed"
 _SETTINGS = (
     "asyncio_mode=auto",
@@ -42,7 +43,7 @@ def run(options: RunOptions, progress: Progress) -> RunResult:
     Raises HostError where nothing can be run at all: no QEMU, no compiler, no memfd.
     """
     started = utc_now()
-    _allow_many_files()
+    allow_many_files()
     with CtrlC() as ctrl_c:
         return _run(options, progress, ctrl_c, started)
 
@@ -53,7 +54,8 @@ def _run(options: RunOptions, progress: Progress, ctrl_c: CtrlC, started: dateti
     except (QemuUnavailable, AgentBuildError, AgentElfError) as error:
         raise HostError(str(error)) from error
     try:
-        _run_pytest(session, ctrl_c)
+        places = [SCENARIOS, *([HERE / "negative_controls"] if session.options.controls else [])]
+        run_pytest(places, Watcher(session, ctrl_c))
         if ctrl_c.pressed:
             session.interrupted = CTRL_C
         result = make_result(session, version(), started, open_resources())
@@ -63,7 +65,7 @@ def _run(options: RunOptions, progress: Progress, ctrl_c: CtrlC, started: dateti
     return result
 
 
-def _allow_many_files() -> None:
+def allow_many_files() -> None:
     """A guest takes nine descriptors of this process; the usual soft limit of 1,024 ends at about a hundred guests."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -78,12 +80,12 @@ def _leave_evidence(session: Session, result: RunResult) -> None:
         session.progress.note(f"ledger, QEMU's logs and fault reports: {kept}")
 
 
-def _run_pytest(session: Session, ctrl_c: CtrlC) -> None:
-    places = [HERE / "scenarios", *([HERE / "negative_controls"] if session.options.controls else [])]
+def run_pytest(places: Sequence[Path], watcher: Watcher) -> None:
+    """pytest in this process, on these files and folders; what it comes to is what the watcher takes down."""
     settings = [word for setting in _SETTINGS for word in ("-o", setting)]
     plugins = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "guest_tests.pytest_rig"]
     arguments = [*plugins, "--capture=no", "--rootdir", str(HERE)]
-    pytest.main([*arguments, "-c", "/dev/null", *settings, *map(str, places)], plugins=[Watcher(session, ctrl_c)])
+    pytest.main([*arguments, "-c", "/dev/null", *settings, *map(str, places)], plugins=[watcher])
 
 
 class Watcher:
@@ -111,9 +113,9 @@ class Watcher:
         session.planned_controls = [f for item in chosen if (f := self._fault(item.name)) is not None]
 
     def _is_possible(self, item: pytest.Item) -> bool:
-        """A fault of what this organisation of the store does not have cannot be planted."""
-        fault = self._fault(item.name)
-        return fault is None or self._session.options.organisation in fault.stores
+        """What this combination of store and domain does not have cannot be wrong."""
+        fault, options = self._fault(item.name), self._session.options
+        return fault is None or not fault.why_not(options.organisation, options.scope)
 
     def _without_shared(self, items: Sequence[pytest.Item]) -> list[pytest.Item]:
         kept = [item for item in items if item.get_closest_marker("shared") is None]
@@ -123,21 +125,30 @@ class Watcher:
         )
         return kept
 
+    def of(self, nodeid: str) -> tuple[Session, str]:
+        """The session that a test belongs to, and its name there."""
+        return self._session, nodeid.rpartition("::")[2]
+
+    def shown(self, nodeid: str) -> str:
+        """A test as the progress names it."""
+        return self.of(nodeid)[1]
+
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        self._session.progress.started(_name(nodeid))
+        self._session.progress.started(self.shown(nodeid))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A scenario's outcome is that of its call, or of the set-up or clean-up that kept it from having one."""
         if self._ctrl_c.pressed:
             pytest.exit(CTRL_C)
-        name = _name(report.nodeid)
         if report.when == "call" or report.outcome != "passed":
+            session, name = self.of(report.nodeid)
             outcome = _outcome(report)
             message = _message(report)
-            if outcome is not Outcome.PASSED and (hangs := self._session.hangs()) and hangs not in message:
+            if outcome is not Outcome.PASSED and (hangs := session.hangs()) and hangs not in message:
                 message += f"\n{hangs}"
-            self._session.scenarios[name] = ScenarioRun(outcome, report.duration, message)
-            self._session.progress.finished(name, self._shown(name, outcome), report.duration)
+            session.scenarios[name] = ScenarioRun(outcome, report.duration, message)
+            word = self.word(session, name, outcome)
+            self._session.progress.finished(self.shown(report.nodeid), word, report.duration)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Also called for pytest.exit(), whose reason is in the session already."""
@@ -150,7 +161,8 @@ class Watcher:
     def _fault(self, name: str) -> Fault | None:
         return self._faults.get(name.partition("[")[2].rstrip("]")) if name.startswith(CONTROL) else None
 
-    def _shown(self, name: str, outcome: Outcome) -> str:
+    def word(self, session: Session, name: str, outcome: Outcome) -> str:
+        """What the progress calls the outcome of a test."""
         if self._fault(name) is None:
             return outcome
         return {Outcome.PASSED: "caught", Outcome.FAILED: "MISSED"}.get(outcome, outcome)
@@ -158,10 +170,6 @@ class Watcher:
 
 def _is_control(item: pytest.Item) -> bool:
     return "negative_controls" in item.path.parts
-
-
-def _name(nodeid: str) -> str:
-    return nodeid.rpartition("::")[2]
 
 
 def _outcome(report: pytest.TestReport) -> Outcome:

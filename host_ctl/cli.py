@@ -6,16 +6,28 @@ Exit status: 0 ISOLATED, 1 LEAKED, 2 usage, 3 NOT PROVEN, 130 ended by Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import secrets
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast, get_args
 
 import msgspec
 
+from host_ctl import comparison_file
+from host_ctl.cli_common import (
+    EXIT_CTRL_C,
+    EXIT_USAGE,
+    add_shown,
+    exit_status,
+    load_suite,
+    lock,
+    progress_mode,
+    run_to_its_end,
+    seed_of,
+    tell,
+)
+from host_ctl.cli_compare import add_compare
+from host_ctl.comparison import Comparison
 from host_ctl.errors import HostError
 from host_ctl.interrupts import FACTS, Scope, why_not
 from host_ctl.options import (
@@ -30,20 +42,16 @@ from host_ctl.options import (
     Portal,
     RunOptions,
 )
-from host_ctl.progress import Mode, Progress, open_progress, printable
+from host_ctl.progress import Mode, Progress, printable
 from host_ctl.report import write_html, write_reports
+from host_ctl.report.comparison_summary import print_comparison
 from host_ctl.report.summary import print_summary
-from host_ctl.results import CTRL_C, RunResult, check, decode
-from host_ctl.run_folder import RunLock
+from host_ctl.results import RunResult, check, decode
 from host_ctl.types_list import types_as_json, types_as_text
 from host_ctl.unfinished import unfinished_result, utc_now
 from host_ctl.version import version
 
 Suite = Callable[[RunOptions, Progress], RunResult]
-
-EXIT_USAGE = 2
-EXIT_CTRL_C = 130
-_EXIT = {"ISOLATED": 0, "LEAKED": 1, "NOT PROVEN": 3}
 
 _ABOUT = """\
 Virtual Intel DSA devices for QEMU guests, and the proof by test that an interrupt reaches the guest that owns it and no
@@ -87,6 +95,7 @@ The mdev types: what each is, how many instances a host with a device of the usu
 _EXAMPLES = """\
 examples:
   vdsa run                                       judge a run with 8 guests
+  vdsa compare                                   all stores and domains side by side, with and without faults
   vdsa types                                     which devices a guest can be given
   vdsa report show build/report/report.json      show its results again
   vdsa report html report.json -o report.html    make the HTML report from them
@@ -107,7 +116,8 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=formatter, parents=[common],
     )  # fmt: skip
     _add_run_options(run)
-    run.set_defaults(handler=_run)
+    run.set_defaults(handler=_run, command="run")
+    add_compare(commands, common)
     types = commands.add_parser(
         "types", help="list the mdev types", description=_TYPES_ABOUT, formatter_class=formatter, parents=[common]
     )
@@ -115,11 +125,11 @@ def build_parser() -> argparse.ArgumentParser:
     types.set_defaults(handler=_types)
     report = commands.add_parser("report", help="show the results of an earlier run", description="Results again.")
     forms = report.add_subparsers(title="forms", metavar="FORM", required=True)
-    show = forms.add_parser("show", help="print the summary of a report.json", parents=[common])
-    show.add_argument("file", type=Path, metavar="FILE", help="the report.json of a run")
+    show = forms.add_parser("show", help="print the summary again", parents=[common])
+    show.add_argument("file", type=Path, metavar="FILE", help="the report.json of a run, or the comparison.json of a comparison")
     show.set_defaults(handler=_report_show)
-    html = forms.add_parser("html", help="make the HTML report from a report.json", parents=[common])
-    html.add_argument("file", type=Path, metavar="FILE", help="the report.json of a run")
+    html = forms.add_parser("html", help="make the HTML report again", parents=[common])
+    html.add_argument("file", type=Path, metavar="FILE", help="the report.json of a run, or the comparison.json of a comparison")
     html.add_argument("-o", "--output", type=Path, metavar="OUT", required=True, help="the HTML file to write")
     html.set_defaults(handler=_report_html)
     return parser
@@ -170,9 +180,7 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         help="write every access of the guests to their devices, decoded, to FILE (trace.txt in the report folder); "
         "faults are planted untraced. VDSA_TRACE=1 traces to standard error, VDSA_TRACE=FILE appends to FILE",
     )  # fmt: skip
-    mode = shown.add_mutually_exclusive_group()
-    mode.add_argument("--plain", action="store_true", help="one line for each step, as when not on a terminal")
-    mode.add_argument("--quiet", action="store_true", help="only the last line: the verdict")
+    add_shown(shown)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -183,10 +191,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OptionsError as error:
         for problem in error.problems:
             print(f"vdsa: {printable(problem)}", file=sys.stderr)
-        print("vdsa run --help shows what can be run.", file=sys.stderr)
+        print(f"vdsa {arguments.command} --help shows what can be run.", file=sys.stderr)
         return EXIT_USAGE
     except HostError as error:
-        _tell(error, arguments.debug)
+        tell(error, arguments.debug)
         return EXIT_USAGE
     except KeyboardInterrupt:
         return EXIT_CTRL_C
@@ -195,25 +203,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
 
 
-def _tell(error: BaseException, debug: bool) -> None:
-    if debug:
-        traceback.print_exception(error)
-    lines = str(error).splitlines() or [type(error).__name__]
-    print("vdsa: " + "\n      ".join(map(printable, lines)), file=sys.stderr)
-
-
 def _run(arguments: argparse.Namespace) -> int:
     options = RunOptions(
-        guests=arguments.guests, vectors=arguments.vectors, seed=_seed(arguments.seed),
+        guests=arguments.guests, vectors=arguments.vectors, seed=seed_of(arguments.seed),
         delivery=arguments.delivery, accelerator=arguments.accel, report=arguments.report,
         only=tuple(arguments.only), controls=not arguments.no_controls, mdev_type=arguments.type,
         trace=trace_file(arguments), store=arguments.store, domain=arguments.domain, portal=arguments.portal,
     )  # fmt: skip
-    suite = load_suite()
-    mode: Mode = "quiet" if arguments.quiet else "plain" if arguments.plain else "auto"
-    with _lock(options.report):
+    suite: Suite = load_suite("isolation")
+    with lock(options.report):
         _empty_trace(options.trace)
-        return _run_and_report(suite, options, mode, arguments)
+        return _run_and_report(suite, options, progress_mode(arguments), arguments)
 
 
 def trace_file(arguments: argparse.Namespace) -> Path | None:
@@ -233,27 +233,19 @@ def _empty_trace(trace: Path | None) -> None:
         raise HostError(f"cannot write the trace to {trace} ({error.strerror}): choose another file") from error
 
 
-def _lock(folder: Path) -> RunLock:
-    """Raises HostError before anything is started, where the report could not be written after it."""
-    try:
-        return RunLock(folder)
-    except OSError as error:
-        raise HostError(f"cannot write the report to {folder} ({error.strerror}): choose a folder of yours") from error
-
-
 def _run_and_report(suite: Suite, options: RunOptions, mode: Mode, arguments: argparse.Namespace) -> int:
     result = run_suite(suite, options, mode, arguments.debug)
     try:
         paths = write_reports(result, options.report)
         print(f"report: {', '.join(map(str, paths))}", file=sys.stderr)
     except HostError as error:
-        _tell(error, arguments.debug)
+        tell(error, arguments.debug)
         result = _unreported(result)
     if arguments.quiet:
         print(f"{result.verdict}: {printable(result.reason)}")
     else:
         print_summary(result)
-    return _exit_status(result)
+    return exit_status(result.verdict, result.interrupted)
 
 
 def _unreported(result: RunResult) -> RunResult:
@@ -264,44 +256,13 @@ def _unreported(result: RunResult) -> RunResult:
     return msgspec.structs.replace(result, verdict="NOT PROVEN", reason=reason)
 
 
-def _exit_status(result: RunResult) -> int:
-    return EXIT_CTRL_C if result.interrupted == CTRL_C else _EXIT[result.verdict]
-
-
 def run_suite(suite: Suite, options: RunOptions, mode: Mode = "auto", debug: bool = False) -> RunResult:
     """The results of `suite`; if it ends with an exception instead, results that say so and prove nothing."""
     started = utc_now()
-    try:
-        with open_progress(mode) as progress:
-            result = suite(options, progress)
-        check(result)
-        return result
-    except KeyboardInterrupt:
-        return unfinished_result(options, started, CTRL_C, version())
-    except HostError as error:
-        _tell(error, debug)
-        return unfinished_result(options, started, str(error), version())
-    except Exception as error:  # a bug of ours: the report has to say so all the same
-        what = f"internal error: {type(error).__name__}: {error}"
-        _tell(RuntimeError(f"{what} (--debug shows where)") if not debug else error, debug)
-        return unfinished_result(options, started, what, version())
-
-
-def load_suite() -> Suite:
-    """The suite `isolation` of the entry points `vdsa.suites`. Raises HostError if it is not installed."""
-    try:
-        entry = importlib.metadata.entry_points(group="vdsa.suites")["isolation"]
-    except KeyError:
-        raise HostError("the isolation suite is not installed: run `pip install .` in the source folder") from None
-    try:
-        return cast(Suite, entry.load())
-    except (ImportError, AttributeError) as error:
-        raise HostError(f"the isolation suite {entry.value} cannot be loaded ({error}): install vdsa anew") from error
-
-
-def _seed(given: int | None) -> int:
-    """A new seed is short enough to be typed."""
-    return secrets.randbits(32) if given is None else given
+    return run_to_its_end(
+        lambda progress: suite(options, progress), check,
+        lambda why: unfinished_result(options, started, why, version()), mode, debug,
+    )  # fmt: skip
 
 
 def _types(arguments: argparse.Namespace) -> int:
@@ -309,17 +270,21 @@ def _types(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: Path) -> RunResult:
+def _read(path: Path) -> RunResult | Comparison:
     try:
-        return decode(path.read_bytes())
+        raw = path.read_bytes()
     except OSError as error:
         raise HostError(f"cannot read {path} ({error.strerror}): give the report.json of a run") from error
+    return comparison_file.decode(raw) if comparison_file.is_comparison(raw) else decode(raw)
 
 
 def _report_show(arguments: argparse.Namespace) -> int:
     result = _read(arguments.file)
-    print_summary(result)
-    return _exit_status(result)
+    if isinstance(result, Comparison):
+        print_comparison(result)
+    else:
+        print_summary(result)
+    return exit_status(result.verdict, result.interrupted)
 
 
 def _report_html(arguments: argparse.Namespace) -> int:

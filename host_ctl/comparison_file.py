@@ -18,6 +18,14 @@ def encode(comparison: Comparison) -> bytes:
     return msgspec.json.format(msgspec.json.encode(comparison), indent=2) + b"\n"
 
 
+def is_comparison(raw: bytes) -> bool:
+    """Whether this is meant to be a comparison, not the results of a run. False: it is not even JSON."""
+    try:
+        return "unfaulted" in msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError:
+        return False
+
+
 def decode(raw: bytes) -> Comparison:
     """Reads what encode() wrote. Raises ResultError: not JSON, another schema version, or contradictory."""
     try:

@@ -5,6 +5,8 @@ It fails closed, as host_ctl/verdict.py does: whatever did not run, did not fini
 
 from __future__ import annotations
 
+import msgspec
+
 from host_ctl.comparison import Cell, Comparison, Group
 from host_ctl.results import VerdictName
 from host_ctl.verdict import plural
@@ -24,6 +26,12 @@ def conclude(comparison: Comparison) -> tuple[VerdictName, str]:
     if obstacles:
         return "NOT PROVEN", _first_of(obstacles)
     return "ISOLATED", _isolated(comparison)
+
+
+def concluded(comparison: Comparison) -> Comparison:
+    """The same with the verdict that it comes to."""
+    verdict, reason = conclude(comparison)
+    return msgspec.structs.replace(comparison, verdict=verdict, reason=reason)
 
 
 def is_miss(group: Group, cell: Cell) -> bool:

@@ -110,12 +110,14 @@ class RunOptions:
         return self._size_problems()
 
     def _size_problems(self) -> tuple[str, ...]:
+        if not 1 <= self.vectors <= MAX_VECTORS:  # said already, and no store has a size for it
+            return ()
         size, most = self.store_size, {Organisation.ARRAY: MAX_ARRAY, Organisation.TABLE: MAX_POOL}
         needed = (self.guests + SPARE) * self.vectors
         too_large = size.num_ims > most.get(self.organisation, size.num_ims) or (
             self.organisation is Organisation.MSIX and needed >= MAX_MSIX
         )
-        if self.vectors < 1 or not too_large:
+        if not too_large:
             return ()
         bound = FACTS[self.organisation].bound
         return (f"--store {self.store} has no room for {self.guests} guests with {self.vectors} vectors ({bound}): take fewer",)

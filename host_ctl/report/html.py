@@ -31,24 +31,29 @@ class Bar:
     share: float
 
 
-def render_html(result: RunResult) -> str:
-    """The whole page. Every text of the results is escaped; only the heat map, made of numbers, is not."""
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Templates of this folder: every text is escaped, what is missing is an error."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "number": _number,
         "measure": _measure,
         "seconds": _seconds,
         "when": _when,
         "sentence": _sentence,
     }
+    return made
+
+
+def render_html(result: RunResult) -> str:
+    """The whole page. Every text of the results is escaped; only the heat map, made of numbers, is not."""
     found = crossings(result)
-    return environment.get_template("report.html.j2").render(
+    return environment().get_template("report.html.j2").render(
         result=result,
         options=result.options,
         words=_WORDS[result.verdict],

@@ -1,14 +1,20 @@
-"""docs/report-schema.md, made from the structs: `python -m host_ctl.report.schema_doc > docs/report-schema.md`."""
+"""Documents of schemas, made from their structs.
+
+`python -m host_ctl.report.schema_doc > docs/report-schema.md`, and the same with the word `comparison` behind it for
+docs/comparison-schema.md.
+"""
 
 from __future__ import annotations
 
 import datetime
 import sys
 import types
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from host_ctl import comparison
 from host_ctl.results import PARTS, SCHEMA_VERSION
 
 _HEAD = f"""\
@@ -30,10 +36,41 @@ Everything else is NOT PROVEN. The exit status of `vdsa run` is 0, 1 and 3 in th
 """
 
 
+_COMPARISON_HEAD = f"""\
+# The comparison: comparison.json
+
+`vdsa compare` writes `comparison.json` into the report folder (`build/comparison`, or `--report DIR`), and from it
+`comparison.html` and `junit.xml`. `vdsa report show FILE` prints the summary of a `comparison.json` again, `vdsa report html FILE
+-o OUT` makes the page from it.
+
+This is schema version {comparison.SCHEMA_VERSION}. A vdsa reads only the version that it writes, and refuses others by name.
+Unknown fields are refused, and so is a comparison that contradicts itself: columns that are not those asked for, a cell without
+a row, two cells in one place, or a verdict that does not follow from the rest.
+
+A column is a combination of an organisation of the message store and a scope of interrupt domain. Every column has an entry in
+`unfaulted`, one that did not run as well: it is NOT PROVEN. A comparison that reached its end has a cell for each row and column.
+
+The verdict is ISOLATED only if every column is, no guest harmed another in any cell, every cell was determined, every planted
+fault that is possible in a column was noticed by the suite, and nothing that was asked for is missing. LEAKED means that without
+a fault an interrupt, or an effect of a refused attempt, was where it was not due; leaks in cells of the groups host and hardware
+are what these cells are there to show. Everything else is NOT PROVEN. The exit status of `vdsa compare` is 0, 1 and 3 in this
+order, and 130 after Ctrl-C.
+"""
+
+
 def render_schema_doc() -> str:
-    """The whole document."""
-    sections = [_HEAD]
-    for part in PARTS:
+    """The whole document of report.json."""
+    return _render(_HEAD, PARTS)
+
+
+def render_comparison_schema_doc() -> str:
+    """The whole document of comparison.json."""
+    return _render(_COMPARISON_HEAD, comparison.PARTS)
+
+
+def _render(head: str, parts: Sequence[type[msgspec.Struct]]) -> str:
+    sections = [head]
+    for part in parts:
         rows = [
             f"| `{field.name}` | {_type(field)} | {_meaning(part, field)} |" for field in msgspec.structs.fields(part)
         ]
@@ -85,4 +122,4 @@ def _plain_name(hint: type) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(render_schema_doc())
+    sys.stdout.write(render_comparison_schema_doc() if "comparison" in sys.argv[1:] else render_schema_doc())
