@@ -380,7 +380,7 @@ CORE_STORES = (
         "no interrupt at unmask", _HANDLES),
     _in("store_queue", "sync-does-not-wait", "		flights_wait_wq(&queue->flights, &queue->lock, (uint16_t)wq);\n	else if", "		(void)flights_wait_wq;\n	else if",
         "a message may be on its way when SYNC of what forbids it returns", "by the test with a message held up", _C_UNITS),
-    _in("store_queue", "sync-keeps-pending", "		update(queue, entry, IMS_CTRL_PENDING, 0);\n	if (!requested", "		;\n	if (!requested",
+    _in("store_queue", "sync-keeps-pending", "		update(queue, entry, IMS_CTRL_PENDING, 0);\n	if (!requested", "		(void)update;\n	if (!requested",
         "what was pending is sent at every SYNC", "an interrupt too many", _PLACES),
     _in("store_queue", "sync-of-released-sends", "	requested = fetched.ctrl & QUEUE_CTRL_REQUESTED;", "	requested = true;",
         "an entry that nobody owns sends what its last owner left pending", "it does", _PLACES),
