@@ -128,7 +128,7 @@ def ledger_line(record: LedgerRecord) -> str:
     """A decision of the device, without time and mdev: `#17 REFUSED because NOT_REQUESTED handle=0x3 entry=5`."""
     kind = _name(Kind, record.kind)
     words = [f"#{record.cause} {kind}" if record.cause else kind]
-    if record.kind == Kind.REFUSED:
+    if record.kind in (Kind.REFUSED, Kind.VANISHED) and record.reason:
         words.append(f"because {_name(Refusal, record.reason)}")
     elif record.kind == Kind.DROPPED:
         words.append(f"because {_name(Drop, record.reason)}")

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from device_model.device import DeviceError
 from guest_tests.agent_errors import AgentError
 from guest_tests.member import Member
 from guest_tests.planted import Fault, Finding
 from guest_tests.rig import NotArrived, Rig, device_sizes
+from host_ctl.errors import HostError
 from host_ctl.host import Host
-from host_ctl.interrupts import Organisation, Scope, StoreRefused
+from host_ctl.interrupts import Organisation, Scope
 from host_ctl.options import DEFAULT_TYPE
 from host_ctl.results import promise
 from host_ctl.verdict import Evidence, Outcome, find_leaks, judge
@@ -73,16 +75,18 @@ async def run_control(
         fresh = [Member(m.index, m.guest, m.link, plugged=m.plugged + 1000) for m in members[:GUESTS]]
         rig = Rig(host, fresh, folder, vectors=VECTORS, seed=seed, mdev_type=mdev_type)
         if fault is not None:
-            rig.patience_s = PATIENCE_S
+            rig.patience_s, rig.core_fault = PATIENCE_S, fault.core_fault
+        left: dict[Finding, str] = {}
         try:
             findings = await _look(rig, fault, scenarios)
         finally:  # whatever went wrong: the next control needs the guests' slots
-            await _unplug_all(rig)
+            left = await _unplug_all(rig)
             for old, new in zip(members, fresh, strict=False):
                 old.plugged = new.plugged - 1000
-        findings |= _compare(clean, host.audit().counts())
+        findings |= left or _compare(clean, host.audit().counts())
     finally:
-        await asyncio.to_thread(host.close)
+        with contextlib.suppress(HostError, DeviceError):  # a part that failed to go has been noticed above
+            await asyncio.to_thread(host.close)
         shutil.rmtree(folder)
     return ControlRun(findings, time.perf_counter() - begin)
 
@@ -98,10 +102,10 @@ async def _look(rig: Rig, fault: Fault | None, scenarios: Sequence[Scenario]) ->
             AgentError,
         ) as late:  # a busy machine may do that too: counts only where it is what must happen
             findings.setdefault(Finding.DUE, f'"{promise(scenario.__name__)}" is broken: {_first_line(late)}')
-        except StoreRefused as refused:
-            findings.setdefault(Finding.RESOURCES, _first_line(refused))
         except AssertionError as broken:
             findings.setdefault(Finding.PROMISE, f'"{promise(scenario.__name__)}" is broken: {_first_line(broken)}')
+        except (HostError, DeviceError) as error:
+            findings.setdefault(Finding.RESOURCES, f'in "{promise(scenario.__name__)}" the host failed: {_first_line(error)}')
         findings = _judged(rig) | findings
         if wanted & findings.keys():
             break
@@ -119,11 +123,18 @@ async def first_interrupt_arrives_after_hotplug(rig: Rig) -> None:
         await rig.plug(member)
 
 
-async def _unplug_all(rig: Rig) -> None:
+async def _unplug_all(rig: Rig) -> dict[Finding, str]:
+    """Empties all slots, also where the host fails to take an mdev apart; that is a finding."""
+    findings: dict[Finding, str] = {}
     for member in rig.members:
-        if member.mdev is not None:
+        if member.mdev is None:
+            continue
+        try:
             with contextlib.suppress(AgentError):
                 await rig.unplug(member)
+        except Exception as error:  # a host with a fault may fall over its own books
+            findings[Finding.RESOURCES] = f"an mdev could not be taken apart: {type(error).__name__} {_first_line(error)}"
+    return findings
 
 
 def _judged(rig: Rig) -> dict[Finding, str]:

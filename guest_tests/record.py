@@ -42,9 +42,10 @@ class Record:
         self._taken.append(partial(self._place, [interrupt.entry for interrupt in mdev.interrupts], mdev.id))
 
     def destroyed(self, mdev: Mdev) -> None:
-        """The mdev is gone, its entries are nobody's."""
+        """The mdev is gone, its entries are nobody's, and nothing of it is on its way."""
         self.read_ledger()
         self._taken.append(partial(self._withdraw, [interrupt.entry for interrupt in mdev.interrupts]))
+        self._taken.append(partial(self.account.ended, mdev.id))
 
     def _place(self, entries: Iterable[int], mdev: int) -> None:
         for entry in entries:

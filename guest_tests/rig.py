@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from device_model.device import DeviceConfig, DeviceError, Vdev
-from guest_tests.agent_numbers import ItemResult, SlotState
+from guest_tests.agent_link import ALL_STEPS
+from guest_tests.agent_numbers import ItemResult, SlotState, Step
 from guest_tests.agent_results import Item, ItemOutcome
 from guest_tests.descriptors import Opcode, Status, descriptor, firing_noop
 from guest_tests.diagnosis import Diagnosis
@@ -81,25 +82,36 @@ class Rig:
         self._eventfd = eventfd
         self._firing: dict[int, asyncio.Event] = {}
         self.patience_s = PATIENCE_S
+        self.core_fault = 0
+        """What is planted in the device's core (enum planted_fault)."""
         self.diagnosis = Diagnosis()
 
     # ---- mdevs in and out of running guests ----
 
     async def plug(self, member: Member) -> None:
         """Creates an mdev, hotplugs it into the running guest, and has the guest bring it up and take one interrupt."""
+        await self.create(member)
+        begin = time.perf_counter()
+        await self.attach(member)
+        await self.fire(member, [1])
+        self.timings.add_to_interrupt.append((time.perf_counter() - begin) * 1e3)
+
+    async def create(self, member: Member) -> None:
+        """Creates an mdev for a guest that has none."""
         mdev = await asyncio.to_thread(
             self.host.create, self.mdev_type, self.vectors, self.folder, eventfd=self._eventfd
         )
         self.record.created(mdev, member)
         member.mdev = mdev
         member.plugged += 1
-        begin = time.perf_counter()
+
+    async def attach(self, member: Member, *, steps: Iterable[Step] = ALL_STEPS) -> None:
+        """Hotplugs the guest's mdev into it while it runs, and has the guest bring it up."""
+        mdev = member.device
         added = await member.guest.plug(self._device_id(member), mdev.socket, SLOT, msg_timeout_ms=MSG_TIMEOUT_MS)
         await member.link.wait_slot(SLOT, SlotState.PRESENT, self.patience_s)
-        report = await member.link.enable(SLOT, self.vectors, timeout_s=self.patience_s)
+        report = await member.link.enable(SLOT, self.vectors, steps=steps, timeout_s=self.patience_s)
         self.record.handles[mdev.id] = [report.handles[vector] for vector in member.vectors]
-        await self.fire(member, [1])
-        self.timings.add_to_interrupt.append((time.perf_counter() - begin) * 1e3)
         self.timings.device_add.append(added.seconds * 1e3)
 
     async def unplug(self, member: Member) -> None:

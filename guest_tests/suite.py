@@ -113,9 +113,9 @@ class Watcher:
         session.planned_controls = [f for item in chosen if (f := self._fault(item.name)) is not None]
 
     def _is_possible(self, item: pytest.Item) -> bool:
-        """A fault of what this organisation of the store does not have cannot be planted."""
-        fault = self._fault(item.name)
-        return fault is None or self._session.options.organisation in fault.stores
+        """What this combination of store and domain does not have cannot be wrong."""
+        fault, options = self._fault(item.name), self._session.options
+        return fault is None or not fault.why_not(options.organisation, options.scope)
 
     def _without_shared(self, items: Sequence[pytest.Item]) -> list[pytest.Item]:
         kept = [item for item in items if item.get_closest_marker("shared") is None]

@@ -126,6 +126,7 @@ class LedgerAccount:
         self._seen_owners: dict[int, set[int]] = {}
         self._placed: dict[int, set[int]] = {}
         self._owner_now: dict[int, int | None] = {}  # entry -> mdev; None: taken back by the host
+        self._ended: set[int] = set()
         self._violations: list[Violation] = []
         self._violation_counts: Counter[Rule] = Counter()
         self._latencies = Samples()
@@ -207,6 +208,10 @@ class LedgerAccount:
                 unplaced += 1
         return elsewhere, unplaced
 
+    def ended(self, mdev: int) -> None:
+        """The host has taken `mdev` apart: its work queue is quiet, and nothing that it has fired is on its way."""
+        self._ended.add(mdev)
+
     def _take(self, record: LedgerRecord) -> None:
         self._check_sequence(record)
         self._records += 1
@@ -214,6 +219,8 @@ class LedgerAccount:
         if record.kind not in _KINDS:
             self._violate(Rule.UNKNOWN_KIND, record)
             return
+        if record.requester in self._ended:
+            self._violate(Rule.AFTER_ITS_END, record)
         cause = self._join(record) if record.cause and not _own_event(record) else None
         handler = self._handlers.get(record.kind)
         if handler:

@@ -28,6 +28,7 @@ class Rule(enum.StrEnum):
     DECIDED_TWICE = "one descriptor was both granted and refused its interrupt"
     OUT_OF_SEQUENCE = "the ledger's records are out of sequence"
     UNKNOWN_KIND = "the ledger has a record of a kind that nobody knows"
+    AFTER_ITS_END = "a descriptor of a device that was gone already was carried on"
     RETRACTED_NOTHING = "an injection was taken back that the ledger does not have"
     UNEXPLAINED_AFTER_LOSS = "records were lost, and an interrupt is unexplained without them"
 

@@ -130,14 +130,15 @@ class PhysicalDevice:
 
     def free_wq(self, wq: int) -> None:
         """Takes a work queue back. HostError: it was not reset; it stays out of use, so that no other VM gets it."""
-        mode, state = self.device.read(self._wqcfg + wq * self._wqcfg_stride + 8), self._wq_state(wq)
+        mode, state = self.device.read(self._wqcfg + wq * self._wqcfg_stride + 8), self.wq_state(wq)
         if mode or state:
             raise HostError(
                 f"work queue {wq} was not reset (WQCFG mode {mode:#x}, state {state}): it is not given to another mdev"
             )
         self._free_wqs.append(wq)
 
-    def _wq_state(self, wq: int) -> int:
+    def wq_state(self, wq: int) -> int:
+        """WQCFG's state: 0 disabled, 1 enabled, 2 on its way from 1 to 0 (9.2.24)."""
         return self.device.read(self._wqcfg + wq * self._wqcfg_stride + 24) >> 30
 
     def program_wq(self, wq: int, pasid: int, *, max_xfer_log2: int, max_batch_log2: int) -> None:

@@ -393,7 +393,8 @@ STORES = (
     _of("queue", "clears-late", "        self.update(entry, _OWNER, MASK)\n        self.update(entry, REQUESTED", "        self.update(entry, REQUESTED",
         "a freed entry keeps its owner", "by the host's test: its page is freed with it", ("host_ctl/tests/test_interrupts_machine.py", "host_ctl/tests/test_interrupts_entries.py")),
     _of("msix", "owner-not-written", "ignore | self.store._owner_id_of(self.owner) << 12 | PASID_ENABLE", "ignore", "vectors belong to nobody", "interrupts are refused to their owner"),
-    _of("msix", "owner-kept", "        self.write_permission(entry, 0)\n", "", "the side table keeps the owner of a freed vector", "dirty entries after the run"),
+    _of("msix", "owner-kept", "        self.write_permission(entry, 0)\n", "", "the side table keeps the owner of a freed vector",
+        "disarming has taken it away already: by the host's test", ("host_ctl/tests/test_interrupts_entries.py",)),
     _of("msix", "vector-0-given", "range(1, self.chip.num_msix)", "range(self.chip.num_msix)", "the device's own vector is given to a VM",
         "by the host's test", ("host_ctl/tests/test_interrupts_entries.py",)),
 )  # fmt: skip

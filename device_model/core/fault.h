@@ -17,6 +17,8 @@ enum planted_fault {
 	FAULT_HANDLE_STATE_IGNORED = 6,      /* never requested and released handles are taken          */
 	FAULT_MEMBER_PASID_SKIPPED = 7,      /* entry's PASID not compared for members of a batch       */
 	FAULT_BOUND_UNCHECKED = 8,           /* an index behind the end of a table is taken             */
+	/* No defect: an engine waits with an interrupt that has been granted, and with all behind it, until something else is planted. */
+	HOLD_MESSAGES = 256,
 };
 
 #ifdef VDSA_PLANTED_FAULTS

@@ -1,4 +1,6 @@
 /* interrupt.c - the completion interrupt of a descriptor: its portal says in which table its handle is (DSA specification 3.7, 5.4). */
+#include <time.h>
+
 #include "turn.h"
 
 static struct witness witness_of(const struct turn *turn, const struct request *request)
@@ -72,6 +74,15 @@ bool interrupt_allowed(struct turn *turn, const struct request *request)
 	return refusal == REFUSAL_NONE;
 }
 
+/* So that tests can have a descriptor between its check and its message for as long as they like. */
+static void while_held(const struct turn *turn)
+{
+	const struct timespec moment = { .tv_nsec = 100000 };
+
+	while (FAULT(turn->idxd->planted, HOLD_MESSAGES))
+		nanosleep(&moment, NULL);
+}
+
 void interrupt_raise(struct turn *turn, const struct request *request)
 {
 	struct idxd *idxd = turn->idxd;
@@ -80,6 +91,7 @@ void interrupt_raise(struct turn *turn, const struct request *request)
 	if (!wants_interrupt(request))
 		return;
 	turn_leave(turn);
+	while_held(turn);
 	witness = witness_of(turn, request);
 	if (by_ims(turn))
 		store_raise(idxd->store, &witness, request->terms->pasid_enable);

@@ -5,23 +5,8 @@ from __future__ import annotations
 import pytest
 
 from guest_tests.arena import Arena
+from guest_tests.negative_controls.noticed_by import NOTICED_BY
 from guest_tests.planted import FAULTS, Fault
-from guest_tests.scenarios import test_delivery, test_forged_batches, test_forgery, test_hotplug, test_masking
-
-NOTICED_BY = {
-    "pasid-check-skipped": [test_forgery.test_handles_of_other_guests_are_refused_and_their_owners_stay_silent],
-    "pasid-enable-ignored": [test_forgery.test_disarmed_entry_refuses_its_owner_and_strangers],
-    "check-after-execution": [test_forgery.test_refused_memmove_writes_nothing],
-    "pending-on-refusal": [test_masking.test_forged_handle_leaves_a_victim_masked_by_the_host_without_pending],
-    "mask-ignored": [test_masking.test_entry_masked_by_the_host_keeps_one_interrupt_until_unmasked],
-    "handle-state-ignored": [test_forgery.test_released_handle_is_refused_until_it_is_requested_again],
-    "batch-member-not-checked": [test_forged_batches.test_forged_handles_in_a_batch_are_refused_and_its_other_members_run],
-    "slot-not-cleared": [test_hotplug.test_unplugged_guest_keeps_no_way_to_fire],
-    "slot-given-twice": [test_delivery.test_every_vector_reaches_its_owner_and_nobody_else],
-    "remap-elsewhere": [test_delivery.test_every_vector_reaches_its_owner_and_nobody_else],
-    "foreign-handle-returned": [test_delivery.test_every_vector_reaches_its_owner_and_nobody_else],
-}
-"""Fault -> scenarios that should notice it. Plugging itself fires and is watched too."""
 
 
 async def test_without_a_fault_nothing_is_found(arena: Arena) -> None:

@@ -380,3 +380,17 @@ def test_interrupt_granted_at_ones_own_entry_is_none() -> None:
     account.feed(ledger.records)
 
     assert account.summary(guest_of).violation_counts == {}
+
+
+def test_descriptor_of_a_device_that_is_gone_is_a_breach(ledger: Ledger) -> None:
+    ledger.delivered(1, 1, 1, vector=1)
+    account = ledger.account()
+    account.ended(1)
+    before = account.summary(guest_of).violation_counts
+
+    ledger.refused(2, 1)
+    account.feed(ledger.records[-3:])
+
+    assert before == {}
+    assert Rule.AFTER_ITS_END in account.summary(guest_of).violation_counts
+    assert Rule.AFTER_ITS_END not in LEAKS
