@@ -21,6 +21,7 @@ from rich.table import Table
 
 from device_model.build_core import C_FLAGS, LIBRARIES, c_sources
 from device_model.device import DeviceConfig
+from guest_tests import bench_capacity
 from guest_tests.agent_build import AgentImage, build_agent
 from guest_tests.bench_portal import measure_portal
 from guest_tests.guests import first_sign_of_life_ms, running_guests
@@ -162,6 +163,8 @@ def main() -> int:
         _show_memmove(console, moves)
         portal = measure_portal(folder)
         _show_portal(console, portal)
+        stores = bench_capacity.measure_all(console)
+        bench_capacity.show(console, stores)
         timings = [*asyncio.run(_life(image, qemu, folder)), *asyncio.run(_hotplug_and_fire(image, qemu, folder))]
         _show(console, timings)
         sizes = () if arguments.no_runs else ((8, 4), (64, 4))
@@ -175,12 +178,15 @@ def main() -> int:
     named = {
         one.name: {"p50": one.p50, "p99": one.p99, "min": one.min, "n": one.n, "unit": one.unit} for one in timings
     }
-    arguments.output.write_text(
-        json.dumps(
-            {"region_read": read, "memmove": moves, "portal": portal, "latencies": named, "runs_s": seconds}, indent=2
-        )
-        + "\n"
-    )
+    figures = {
+        "region_read": read,
+        "memmove": moves,
+        "portal": portal,
+        "stores": bench_capacity.as_data(stores),
+        "latencies": named,
+        "runs_s": seconds,
+    }
+    arguments.output.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
 

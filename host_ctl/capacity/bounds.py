@@ -14,7 +14,7 @@ from pathlib import Path
 from device_model.device import Device, DeviceConfig
 from host_ctl.capacity.collections_off import no_collections
 from host_ctl.capacity.filled import parts
-from host_ctl.capacity.sizes import WQ_SIZE, block_size, largest, most_entries
+from host_ctl.capacity.sizes import WQ_SIZE, block_size, entries_of, largest
 from host_ctl.comparison import Combination
 from host_ctl.errors import HostError
 from host_ctl.host import Host
@@ -52,18 +52,17 @@ class Most:
 
 
 def most_of_a_vm(combination: Combination) -> Most:
-    """Vectors that one VM gets from an empty store that was made for large ones."""
-    with opened(combination, MAX_TABLE) as (domains, ids):
-        owner = Subdevice("the VM", ids.allocate(), 0)
+    """Vectors that one VM gets from an empty store that was made for large ones: a new one for each attempt."""
 
-        def refusal(count: int) -> str | None:
+    def refusal(count: int) -> str | None:
+        with opened(combination, MAX_TABLE) as (domains, ids):
             try:
-                domains.free_block(domains.allocate_block(owner, count))
+                domains.allocate_block(Subdevice("the VM", ids.allocate(), 0), count)
             except StoreExhausted as error:
                 return str(error)
-            return None
+        return None
 
-        return _largest(refusal)
+    return _largest(refusal)
 
 
 def _largest(refusal: Callable[[int], str | None]) -> Most:
@@ -80,10 +79,10 @@ def _largest(refusal: Callable[[int], str | None]) -> Most:
 def most_of_a_device(combination: Combination, config: DeviceConfig | None = None) -> Most | None:
     """Vectors that the store gives out to VMs without end. None: nothing but memory would end it."""
     organisation, _ = parts(combination)
-    most = most_entries(organisation)
-    if most is None:
+    entries = entries_of(config or largest(organisation))
+    if entries is None:
         return None
-    count = block_size(organisation, most)
+    count = block_size(organisation, entries)
     refusal = ""
     with opened(combination, count, config) as (domains, ids):
         while count:
@@ -137,7 +136,7 @@ def _reserved(host: Host) -> int:
     if capacity is None:
         directories = domain.store.roots()["queue_roots"]
         return (host.device.memory_pages - directories) * PAGE_ENTRIES - domain.in_use
-    return max(config.num_ims, config.num_msix - 1) - capacity
+    return (entries_of(config) or 0) - capacity
 
 
 def _create_all(host: Host, vectors: int, folder: Path) -> tuple[int, str]:
@@ -148,7 +147,7 @@ def _create_all(host: Host, vectors: int, folder: Path) -> tuple[int, str]:
             host.create(MDEV_TYPE, min(vectors, MAX_VECTORS), folder)
         except HostError as error:
             if _books(host) != before:
-                raise HostError(f"an mdev that was refused left something behind ({error}): look at how mdevs are made") from error
+                raise HostError(f"a refused mdev left something behind ({error}): look at how mdevs are made") from error
             return made, f"{type(error).__name__}: {error}"
     raise HostError("a host has no end of mdevs: look at its work queues")
 

@@ -1,13 +1,13 @@
 """What an interrupt costs: to allocate, to free and to fire, with few and with many others in use.
 
-allocate: a block of SAMPLE vectors for a new VM, from the domain to the last entry that is open; CPU time by the vector, in Python.
+allocate: a block of SAMPLE vectors for a new VM, from the domain to the last entry that is open; CPU time by the vector.
 free: the same block disarmed, cleared and given back. Entries are those that were given back last, as domains do it.
 fire: in C, one descriptor at a time, from the store to the portal until its message has come to interrupt remapping (which has no
 entry for it: a host has fewer than a store may have vectors, and what comes after is the same for all stores). The entries are
 spread over all that are in use.
 
-All that is compared is measured in turns, in one run: ratios and medians mean something on a machine that does other things as well,
-single times do not.
+All that is compared is measured in turns, in one run: on a machine that does other things as well ratios and medians mean
+something, single times do not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from host_ctl.remapping import RemapEntry
 from host_ctl.samples import percentile
 
 SIZES = (1000, 65_536, 1_000_000)
-ROUNDS, WARM_UP, BLOCKS, SHOTS = 40, 3, 10, 600
+ROUNDS, WARM_UP, BLOCKS, SHOTS = 30, 3, 10, 400
 """Turns; of them, those that are not counted; blocks allocated and freed, and interrupts fired, in each."""
 SAMPLE = 8
 ARRAY = Combination("array", "device")

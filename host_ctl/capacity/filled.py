@@ -60,14 +60,17 @@ class Vm:
 class Filled:
     """vms: who has the vectors. reached: how many there could be. why: what the next block was refused with."""
 
-    def __init__(self, combination: Combination, vectors: int, library: CDLL) -> None:
-        """MeasurementFailed: what filled it is not what the host itself would have left."""
+    def __init__(self, combination: Combination, vectors: int, library: CDLL, *, block: int | None = None) -> None:
+        """block: vectors of each VM; default: see block_size().
+
+        MeasurementFailed: what filled it is not what the host itself would have left.
+        """
         self.organisation, scope = parts(combination)
         self.combination, self.why = combination, ""
         self.device = Device(largest(self.organisation), run_engine=False)
         try:
             self.chip = PhysicalDevice(self.device, wq_size=WQ_SIZE)
-            self.block = block_size(self.organisation, vectors)
+            self.block = block or block_size(self.organisation, vectors)
             self.domains = open_domains(make_store(self.chip, min(self.block, MAX_TABLE)), scope)
             self.driver = Driver(library, self.device, msix=self.organisation is Organisation.MSIX)
             self.ids: IdAllocator = PasidAllocator() if self._by_pasid else VmIdAllocator()

@@ -1,4 +1,4 @@
-"""What a vector takes: of the host's memory, measured on the books that it really keeps, and of the device's state in hardware."""
+"""What a vector takes: of the host's memory, measured on the books that it really keeps, and of state in the hardware."""
 
 from __future__ import annotations
 

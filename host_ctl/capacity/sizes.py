@@ -31,9 +31,14 @@ def largest(organisation: Organisation) -> DeviceConfig:
     )
 
 
+def entries_of(config: DeviceConfig) -> int | None:
+    """Entries that a device's store can give out; None: memory is its only bound."""
+    return max(config.num_ims, config.num_msix - 1) if config.organisation != Organisation.QUEUE else None
+
+
 def most_entries(organisation: Organisation) -> int | None:
-    """Entries of the largest store; None: memory is its only bound."""
-    return MAX_MSIX - 1 if organisation is Organisation.MSIX else _ENTRIES.get(organisation)
+    """The same of the largest device."""
+    return entries_of(largest(organisation))
 
 
 def block_size(organisation: Organisation, vectors: int) -> int:

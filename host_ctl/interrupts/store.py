@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from device_model.device import Organisation
 from host_ctl.interrupts.interrupt import ADDRESS, ADDRESS_HI, CONTROL, DATA, Interrupt
@@ -30,8 +30,7 @@ class Space:
     share: Share
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """An entry that has been taken, and what its owner's guest calls it."""
 
     entry: int
