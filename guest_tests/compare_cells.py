@@ -9,10 +9,11 @@ import asyncio
 import time
 from types import ModuleType
 
+import msgspec
 import pytest
 
 from guest_tests.compare_columns import Column
-from guest_tests.containment import Row, probe
+from guest_tests.containment import Row, caught_by, probe
 from guest_tests.controls import GUESTS
 from guest_tests.member import Member
 from guest_tests.planted import planted_core
@@ -59,14 +60,15 @@ async def watchers(session: Column, members: list[Member]) -> list[Member]:
 
 async def test_cell(arena: Column, watchers: list[Member], core: ModuleType, row: Row) -> None:
     begin = time.perf_counter()
+    about = (row, arena.combination, watchers, core, arena.place, arena.options.seed)
     try:
-        cell = await probe(row, arena.combination, watchers, core, arena.place, arena.options.seed)
+        cell = await probe(*about)
+        noticed = await caught_by(*about)
     except Exception as error:  # whatever it is, there is no answer
         what = next(iter(str(error).splitlines()), "no reason given")
-        cell = Cell(
-            row=row.id, combination=arena.combination, outcome="undetermined", seconds=time.perf_counter() - begin,
-            why=f"the probe ended with {type(error).__name__}: {what}",
-        )  # fmt: skip
-    arena.cells[row.id] = cell
+        why = f"the probe ended with {type(error).__name__}: {what}"
+        cell, noticed = Cell(row=row.id, combination=arena.combination, outcome="undetermined", why=why, seconds=0.0), ""
+    seconds = time.perf_counter() - begin
+    arena.cells[row.id] = msgspec.structs.replace(cell, caught_by=noticed, seconds=seconds)
     if cell.outcome == "undetermined":
         pytest.fail(cell.why)

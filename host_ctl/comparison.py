@@ -91,10 +91,10 @@ class FaultRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Cell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A cell of the containment table: what came of a row in one combination.
 
-    contained: no other VM noticed, and the VM itself lost nothing that was its own. leaked: an interrupt, or an effect of a
-    refused attempt, reached another VM. denied: another VM lost interrupts that were due to it, none went astray. harmed_own:
-    only the VM that tried, or that the mistake was about, lost something. not_possible: the combination has nothing that this
-    could happen to. undetermined: the probe came to no answer; it counts as the worst.
+    contained: no other VM noticed, and the VM itself lost nothing that was its own. leaked: an interrupt or DMA of one VM, or an
+    effect of a refused attempt, reached another. denied: another VM lost interrupts that were due to it, none went astray.
+    harmed_own: only the VM that tried, or that the mistake was about, lost something. not_possible: the combination has nothing
+    that this could happen to. undetermined: the probe came to no answer; it counts as the worst.
     """
 
     row: Annotated[Text, _about("id of the row")]

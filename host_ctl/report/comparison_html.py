@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from host_ctl.comparison import OPERATIONS, OUTCOMES, Cell, Combination, Comparison, Cost, CostRatio, Operation, Outcome
 from host_ctl.report.comparison_words import GROUP_TITLES, LETTERS, MEANINGS, WORDS, Table
-from host_ctl.report.cost_plot import render_cost_plots
+from host_ctl.report.cost_plots import render_capacity_bars, render_plots
 from host_ctl.report.html import environment
 
 _KINDS = {"ISOLATED": "held", "LEAKED": "broken", "NOT PROVEN": "unknown"}
@@ -88,7 +88,8 @@ def render_comparison(comparison: Comparison) -> str:
         groups=_groups(table),
         costs=_costs(comparison),
         ratios=_ratios(comparison),
-        plots=render_cost_plots(comparison.costs),
+        plots=render_plots((), comparison.costs),
+        bars=render_capacity_bars(comparison.capacity) if comparison.capacity else None,
         duration=(comparison.finished - comparison.started).total_seconds(),
         command=shlex.join(comparison.command),
     )
