@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from host_ctl.errors import HostError
+from host_ctl.options import OptionsError
 from host_ctl.progress import Mode, Progress, open_progress, printable
 from host_ctl.results import CTRL_C, VerdictName
 from host_ctl.run_folder import RunLock
@@ -78,7 +79,10 @@ def run_to_its_end(
     suite: Callable[[Progress], Result], check: Callable[[Result], None], unfinished: Callable[[str], Result],
     mode: Mode, debug: bool,
 ) -> Result:  # fmt: skip
-    """The results of `suite`; if it ends with an exception instead, or with results that `check` refuses, `unfinished` ones."""
+    """The results of `suite`; if it ends with an exception instead, or with results that `check` refuses, `unfinished` ones.
+
+    Raises OptionsError as the suite does.
+    """
     try:
         with open_progress(mode) as progress:
             result = suite(progress)
@@ -86,6 +90,8 @@ def run_to_its_end(
         return result
     except KeyboardInterrupt:
         return unfinished(CTRL_C)
+    except OptionsError:  # nothing was run
+        raise
     except HostError as error:
         tell(error, debug)
         return unfinished(str(error))

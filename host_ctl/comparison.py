@@ -91,10 +91,10 @@ class FaultRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Cell(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A cell of the containment table: what came of a row in one combination.
 
-    contained: no other VM noticed, and the VM itself lost nothing that was its own. leaked: an interrupt, or an effect of a
-    refused attempt, reached another VM. denied: another VM lost interrupts that were due to it, none went astray. harmed_own:
-    only the VM that tried, or that the mistake was about, lost something. not_possible: the combination has nothing that this
-    could happen to. undetermined: the probe came to no answer; it counts as the worst.
+    contained: no other VM noticed, and the VM itself lost nothing that was its own. leaked: an interrupt or DMA of one VM, or an
+    effect of a refused attempt, reached another. denied: another VM lost interrupts that were due to it, none went astray.
+    harmed_own: only the VM that tried, or that the mistake was about, lost something. not_possible: the combination has nothing
+    that this could happen to. undetermined: the probe came to no answer; it counts as the worst.
     """
 
     row: Annotated[Text, _about("id of the row")]
@@ -140,6 +140,19 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     why: Annotated[str, _about("why fewer were reached, or why it was not measured; empty: all were")] = ""
 
 
+class CostRatio(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much longer an operation takes than what it is compared with: both were measured in turns, so that it can be trusted.
+
+    allocate and free are compared with the same combination with few vectors in use, fire with `array` as well.
+    """
+
+    combination: Annotated[Combination, _about("the column")]
+    operation: Annotated[Operation, _about("the operation")]
+    vectors: Annotated[Count, _about("vectors in use")]
+    to: Annotated[Text, _about("what it is compared with")]
+    ratio: Annotated[float, Meta(ge=0), _about("median of the ratios of all rounds' medians")]
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole comparison."""
 
@@ -158,8 +171,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     cells: Annotated[tuple[Cell, ...], _about("a cell for each row and column")] = ()
     capacity: Annotated[tuple[Capacity, ...], _about("what was measured of capacity, by column")] = ()
     costs: Annotated[tuple[Cost, ...], _about("what was measured of cost, by column")] = ()
+    ratios: Annotated[tuple[CostRatio, ...], _about("costs compared with each other, by column")] = ()
 
 
 PARTS: tuple[type[msgspec.Struct], ...] = (
-    Comparison, Setup, Combination, Unfaulted, FaultRow, Cell, Capacity, Cost,
+    Comparison, Setup, Combination, Unfaulted, FaultRow, Cell, Capacity, Cost, CostRatio,
 )  # fmt: skip

@@ -73,6 +73,7 @@ def _not_columns(comparison: Comparison) -> list[str]:
         *(cell.combination for cell in comparison.cells),
         *(one.combination for one in comparison.capacity),
         *(one.combination for one in comparison.costs),
+        *(one.combination for one in comparison.ratios),
     )
     return [f"{name} is none of its columns" for name in measured if name not in columns]
 

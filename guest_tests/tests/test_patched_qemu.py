@@ -18,7 +18,7 @@ from guest_tests.rig import Rig, make_host
 from guest_tests.suite import run
 from guest_tests.tests.agent_guests import BUILD
 from guest_tests.tests.message_device import MessageDevice
-from guest_tests.tests.test_suite_runs import running
+from guest_tests.tests.whole_runs import running
 from host_ctl.errors import HostError, HotplugError
 from host_ctl.options import RunOptions
 from host_ctl.progress import QuietProgress

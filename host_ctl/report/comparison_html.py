@@ -5,10 +5,9 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 
-from markupsafe import Markup
-
-from host_ctl.comparison import OPERATIONS, OUTCOMES, Cell, Combination, Comparison, Cost, Operation, Outcome
+from host_ctl.comparison import OPERATIONS, OUTCOMES, Cell, Combination, Comparison, Cost, CostRatio, Operation, Outcome
 from host_ctl.report.comparison_words import GROUP_TITLES, LETTERS, MEANINGS, WORDS, Table
+from host_ctl.report.cost_plots import render_capacity_bars, render_plots
 from host_ctl.report.html import environment
 
 _KINDS = {"ISOLATED": "held", "LEAKED": "broken", "NOT PROVEN": "unknown"}
@@ -64,6 +63,15 @@ class CostTable:
     rows: list[tuple[Combination, list[Cost | None]]]
 
 
+@dataclass(frozen=True, slots=True)
+class ShownRatio:
+    """What of a column's ratios the page shows."""
+
+    combination: Combination
+    growth: CostRatio | None
+    fire: list[CostRatio]
+
+
 def render_comparison(comparison: Comparison) -> str:
     """The whole page. Every text of the comparison is escaped; only the plots, made of numbers, are not."""
     env = environment()
@@ -79,7 +87,9 @@ def render_comparison(comparison: Comparison) -> str:
         outcomes=[outcome for outcome in OUTCOMES if table.count(outcome)],
         groups=_groups(table),
         costs=_costs(comparison),
-        plots=_plots(comparison),
+        ratios=_ratios(comparison),
+        plots=render_plots((), comparison.costs),
+        bars=render_capacity_bars(comparison.capacity) if comparison.capacity else None,
         duration=(comparison.finished - comparison.started).total_seconds(),
         command=shlex.join(comparison.command),
     )
@@ -126,8 +136,16 @@ def _costs(comparison: Comparison) -> CostTable | None:
     return CostTable(operations, sizes, rows)
 
 
-def _plots(comparison: Comparison) -> Markup:
-    return Markup("")
+def _ratios(comparison: Comparison) -> list[ShownRatio]:
+    """Of each column: how allocating grows to the largest size, and firing beside array at each."""
+    shown = []
+    for column in comparison.options.combinations:
+        own = [one for one in comparison.ratios if one.combination == column]
+        growth = [one for one in own if one.operation == "allocate"]
+        fire = [one for one in own if one.operation == "fire" and not one.to.startswith("itself")]
+        if growth or fire:
+            shown.append(ShownRatio(column, max(growth, key=lambda one: one.vectors, default=None), fire))
+    return shown
 
 
 def _duration(ns: int | None) -> str:

@@ -16,7 +16,7 @@ WORDS: Mapping[Outcome, str] = {
 }  # fmt: skip
 MEANINGS: Mapping[Outcome, str] = {
     "contained": "no other VM noticed, and nobody lost anything",
-    "leaked": "an interrupt, or an effect of a refused attempt, reached another VM",
+    "leaked": "an interrupt or DMA of one VM, or an effect of a refused attempt, reached another",
     "denied": "another VM lost interrupts that were due to it; none went astray",
     "harmed_own": "only the VM that tried, or that the mistake was about, lost something",
     "not_possible": "the combination has nothing that this could happen to",

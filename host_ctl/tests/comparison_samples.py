@@ -15,6 +15,7 @@ from host_ctl.comparison import (
     Combination,
     Comparison,
     Cost,
+    CostRatio,
     FaultRow,
     Group,
     Outcome,
@@ -117,6 +118,12 @@ def costs(column: Combination) -> Iterator[Cost]:
             )  # fmt: skip
 
 
+def ratios(column: Combination) -> Iterator[CostRatio]:
+    """Of one column."""
+    yield CostRatio(combination=column, operation="allocate", vectors=16128, to="itself with 1,000", ratio=1.02)
+    yield CostRatio(combination=column, operation="fire", vectors=16128, to="array/device with 16,128", ratio=1.1)
+
+
 def comparison(**changes: Any) -> Comparison:
     """Seven columns and ten rows; all is well. Verdict and reason follow from what is changed, unless they are given."""
     setup = Setup(
@@ -130,6 +137,7 @@ def comparison(**changes: Any) -> Comparison:
         rows=tuple(FaultRow(id=name, group=group, title=title, what=f"{title}, in words.") for group, name, title, _ in ROWS),
         cells=tuple(cells()), capacity=tuple(map(capacity, SEVEN)),
         costs=tuple(cost for column in SEVEN for cost in costs(column)),
+        ratios=tuple(ratio for column in SEVEN for ratio in ratios(column)),
     )  # fmt: skip
     changed = msgspec.structs.replace(one, **changes)
     verdict, reason = conclude(changed)
