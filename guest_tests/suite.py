@@ -80,6 +80,8 @@ def _leave_evidence(session: Session, result: RunResult) -> None:
 
 def _run_pytest(session: Session, ctrl_c: CtrlC) -> None:
     places = [HERE / "scenarios", *([HERE / "negative_controls"] if session.options.controls else [])]
+    if session.options.linux:  # by their names: a plain pytest run, which has no Linux guests, does not collect them
+        places[1:1] = sorted((HERE / "linux" / "scenarios").glob("linux_*.py"))
     settings = [word for setting in _SETTINGS for word in ("-o", setting)]
     plugins = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "guest_tests.pytest_rig"]
     arguments = [*plugins, "--capture=no", "--rootdir", str(HERE)]

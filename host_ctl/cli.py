@@ -23,7 +23,9 @@ from host_ctl.options import (
     RUN_TYPES,
     Accelerator,
     Delivery,
+    KernelName,
     OptionsError,
+    RigName,
     RunOptions,
 )
 from host_ctl.progress import Mode, Progress, open_progress, printable
@@ -52,6 +54,7 @@ examples:
   vdsa run                                8 guests with 4 vectors each, and a report in build/report
   vdsa run --guests 64 --vectors 4        a larger run (at most {MAX_GUESTS} guests, {MAX_VECTORS} vectors each)
   vdsa run --seed 20260517                the same attacks in the same order as in that earlier run
+  vdsa run --rig linux --guests 4         Linux guests with its own driver, beside hostile agents
   vdsa run --only forged --no-controls    a quick look at some scenarios; proves nothing by itself
 
 exit status:
@@ -116,6 +119,15 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         "--type", default=default.mdev_type, choices=RUN_TYPES,
         help="mdev type of the guests' devices; `vdsa types` tells about them (%(default)s)",
     )  # fmt: skip
+    what.add_argument(
+        "--rig", choices=get_args(RigName), default=default.rig,
+        help="agent: bare-metal agents; linux: N guests with Linux and its own idxd driver, beside three hostile agents "
+        "(%(default)s; linux needs the patched QEMU: `make qemu-patched`)",
+    )  # fmt: skip
+    what.add_argument(
+        "--kernel", choices=get_args(KernelName), default=default.kernel,
+        help="the Linux guests' kernel: Debian 12's 6.1, Debian 13's 6.12, or the newest of its backports (%(default)s)",
+    )  # fmt: skip
     how = run.add_argument_group("how to run it")
     how.add_argument(
         "--delivery", choices=get_args(Delivery), default=default.delivery,
@@ -169,7 +181,7 @@ def _run(arguments: argparse.Namespace) -> int:
         guests=arguments.guests, vectors=arguments.vectors, seed=_seed(arguments.seed),
         delivery=arguments.delivery, accelerator=arguments.accel, report=arguments.report,
         only=tuple(arguments.only), controls=not arguments.no_controls, mdev_type=arguments.type,
-        trace=trace_file(arguments),
+        trace=trace_file(arguments), rig=arguments.rig, kernel=arguments.kernel,
     )  # fmt: skip
     suite = load_suite()
     mode: Mode = "quiet" if arguments.quiet else "plain" if arguments.plain else "auto"

@@ -11,6 +11,8 @@ from host_ctl.mdev_type import TYPES
 
 Delivery = Literal["message", "eventfd"]
 Accelerator = Literal["auto", "tcg", "kvm"]
+RigName = Literal["agent", "linux"]
+KernelName = Literal["6.1", "6.12", "backports"]
 
 DEFAULT_TYPE = "dsa-1dwq-v1"
 RUN_TYPES = ("dsa-1dwq-v1", "dsa-1dwq-cfg-v1", "dsa-pf-v1")
@@ -20,6 +22,9 @@ MIN_GUESTS = 2
 """One guest alone has nobody to reach."""
 MAX_GUESTS = 128
 MAX_VECTORS = 32
+MAX_LINUX_GUESTS = 16
+HOSTILE_AGENTS = 3
+"""Guests with an agent beside those with Linux: they attack, and the controls need two that watch a third."""
 MAX_SEED = 2**63 - 1
 STORE = "array"
 """Organisation of the message store: one fixed array for all mdevs, a PASID in each entry."""
@@ -38,7 +43,8 @@ class OptionsError(HostError):
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """A run. vectors: IMS-backed ones of each guest. only: scenarios whose name contains one of these; empty: all.
-    trace: a file for all that guests do to their devices; None: none is written.
+    trace: a file for all that guests do to their devices; None: none is written. rig linux: `guests` run Linux, of the kernel
+    `kernel`, and HOSTILE_AGENTS further ones the agent; `vectors` are the agents'.
 
     Raises OptionsError, with everything that is wrong at once.
     """
@@ -53,16 +59,21 @@ class RunOptions:
     controls: bool = True
     trace: Path | None = None
     mdev_type: str = DEFAULT_TYPE
+    rig: RigName = "agent"
+    kernel: KernelName = "6.12"
 
     def __post_init__(self) -> None:
         problems = (
-            *_in_range("--guests", self.guests, MIN_GUESTS, MAX_GUESTS),
+            *_in_range("--guests", self.guests, *((1, MAX_LINUX_GUESTS) if self.linux else (MIN_GUESTS, MAX_GUESTS))),
             *_in_range("--vectors", self.vectors, 1, MAX_VECTORS),
             *_in_range("--seed", self.seed, 0, MAX_SEED),
             *_one_of("--delivery", self.delivery, get_args(Delivery)),
             *_one_of("--accel", self.accelerator, get_args(Accelerator)),
             *_one_of("--type", self.mdev_type, RUN_TYPES),
+            *_one_of("--rig", self.rig, get_args(RigName)),
+            *_one_of("--kernel", self.kernel, get_args(KernelName)),
             *self._type_problems(),
+            *self._linux_problems(),
             *(() if all(self.only) else ("--only needs a part of a scenario's name, not an empty word",)),
         )
         if problems:
@@ -72,6 +83,26 @@ class RunOptions:
     def shares_nothing(self) -> bool:
         """The guests get devices of their own: scenarios about what mdevs share are left out."""
         return self.mdev_type in TYPES and TYPES[self.mdev_type].own is not None
+
+    @property
+    def linux(self) -> bool:
+        """Guests with Linux take part."""
+        return self.rig == "linux"
+
+    @property
+    def agents(self) -> int:
+        """Guests with an agent; they are numbered first."""
+        return HOSTILE_AGENTS if self.linux else self.guests
+
+    @property
+    def all_guests(self) -> int:
+        """Guests of the run."""
+        return self.agents + (self.guests if self.linux else 0)
+
+    def _linux_problems(self) -> tuple[str, ...]:
+        if self.linux and self.accelerator == "kvm":
+            return ("--rig linux needs --accel tcg: KVM does not emulate MOVDIR64B on a trapped page",)
+        return ()
 
     def _type_problems(self) -> tuple[str, ...]:
         if not self.shares_nothing:
@@ -102,6 +133,8 @@ class RunOptions:
         """The command line that repeats this run."""
         words = ["vdsa", "run", "--guests", str(self.guests), "--vectors", str(self.vectors), "--seed", str(self.seed)]
         words += ["--delivery", self.delivery, "--accel", self.accelerator]
+        if self.linux:
+            words += ["--rig", "linux", "--kernel", self.kernel]
         if self.mdev_type != DEFAULT_TYPE:
             words += ["--type", self.mdev_type]
         for pattern in self.only:

@@ -24,6 +24,8 @@ RAM_MIB = 256
 BOOT_LIMIT_S = 120.0
 """Bound on a boot: it takes 3 to 6 s of a CPU."""
 COMMAND_LIMIT_S = 60.0
+TRACE_LIMIT_S = 5.0
+"""How long a kernel in trouble may take to write what it has to say."""
 MACHINE = ("graphics=off", "vmport=off", "smbus=off", "sata=off", "usb=off", "i8042=off")
 """q35 without what Linux would only spend time on. It does want its timers: PIT, HPET."""
 KERNEL_OPTIONS = "console=ttyS0 loglevel=5 mitigations=off no_timer_check nokaslr panic=0 random.trust_cpu=on quiet"
@@ -70,12 +72,19 @@ class LinuxGuest:
         if self.log.trouble.done():
             raise LinuxTrouble(f"{self.name}: {self.log.trouble.result()}\n{self.log.tail()}")
 
+    async def _check_at_leisure(self) -> None:
+        """check(), when the kernel has had the time to write all of it."""
+        if self.log.trouble.done():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.log.told.wait(), TRACE_LIMIT_S)
+        self.check()
+
     async def _watched(self, work: Awaitable[T], limit_s: float, problem: str) -> T:
         task = asyncio.ensure_future(self.guest.or_died(work))
         either: tuple[asyncio.Future[Any], ...] = (task, self.log.trouble)
         try:
             await asyncio.wait(either, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-            self.check()
+            await self._check_at_leisure()
             if not task.done():
                 raise LinuxTrouble(f"{self.name}: {problem} in {limit_s:g} s{self._hint()}\n{self.log.tail()}")
             return task.result()

@@ -10,6 +10,9 @@ mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mkdir -p /tmp /run
+# The kernel counts its handlers' runs by interrupt and name, also of interrupts that are given back: /proc/interrupts forgets them.
+mount -t tracefs trace /sys/kernel/tracing
+echo 'hist:keys=irq,name' >/sys/kernel/tracing/events/irq/irq_handler_entry/trigger
 load() { # FILE: modules in this order, each with its parameters
 	while read -r module parameters; do
 		insmod "/modules/$module.ko" $parameters || echo "init: $module was not loaded" >/dev/console

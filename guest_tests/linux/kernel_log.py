@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from collections.abc import Iterable
 
 TROUBLE = re.compile(
     rb"^.*(?:Oops|BUG: |Kernel panic|WARNING: |general protection fault|unable to handle|rcu: INFO: .*stall|"
@@ -12,6 +13,29 @@ TROUBLE = re.compile(
     re.MULTILINE,
 )
 """Lines that a healthy kernel never writes."""
+_LEVEL = re.compile(r"^<(\d+)>")
+_WARNING = 4
+EXPECTED = (
+    # of the device: features that it does not have, each of which the driver says it goes without
+    "Unable to turn on user SVA feature",
+    "No in-kernel DMA with PASID",
+    "No PMU support",
+    "Platform does not have ENQCMD(S) support",
+    # of the driver: Linux 6.1 offers a queue of fixed configuration to its user driver, which declines
+    "user: probe of wq",
+    # of dmatest.ko, built here
+    "loading out-of-tree module taints kernel",
+    "module verification failed",
+    # of the machine, not of the device
+    "calibrat",
+    "amd_pstate",
+    "clocksource",
+    "hrtimer: interrupt took",
+    "perf: interrupt took",
+    "sched: RT throttling",
+)
+"""Warnings that are none of ours, by a part of their text."""
+_TOLD = re.compile(rb"end trace|end Kernel panic")
 _KEPT = 1 << 20
 
 
@@ -24,6 +48,8 @@ class KernelLog:
         self._text = bytearray()
         self._looked = 0
         self.trouble: asyncio.Future[str] = self._loop.create_future()
+        self.told = asyncio.Event()
+        """Set when a kernel in trouble has written its trace."""
         serial.setblocking(False)
         self._fd = serial.fileno()
         self._loop.add_reader(self._fd, self._read)
@@ -58,3 +84,16 @@ class KernelLog:
         found = TROUBLE.search(self._text, start)
         if found and not self.trouble.done():
             self.trouble.set_result(found[0].decode(errors="replace").strip())
+        if self.trouble.done() and _TOLD.search(self._text, start):
+            self.told.set()
+
+
+def unexpected_warnings(lines: Iterable[str]) -> list[str]:
+    """Of lines of `dmesg -r`, those of level warning and worse that are not EXPECTED."""
+    found = []
+    for line in lines:
+        level = _LEVEL.match(line)
+        # The levels of what programs write to /dev/kmsg have the facility above them.
+        if level and int(level[1]) <= _WARNING and not any(part in line for part in EXPECTED):
+            found.append(line)
+    return found

@@ -62,4 +62,4 @@ def _needed(path: Path) -> list[str]:
         dynamic = ELFFile(file).get_section_by_name(".dynamic")
         if not isinstance(dynamic, DynamicSection):
             return []
-        return [tag.needed for tag in dynamic.iter_tags("DT_NEEDED")]
+        return [str(vars(tag)["needed"]) for tag in dynamic.iter_tags("DT_NEEDED")]

@@ -8,11 +8,12 @@ CACHE/linux/<kernel>-<key>/parts.json     the manifest, written last
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from guest_tests.linux.dmatest_build import ModuleBuildError, build_dmatest, extract_source, require_tools
 from guest_tests.linux.kernels import PROGRAMS, Kernel
@@ -68,9 +69,8 @@ def find_parts(kernel: Kernel, cache: Path) -> Parts | None:
     """Those in the cache, if they are complete. Fetches nothing."""
     folder = cache / "linux" / f"{kernel.name}-{_key(kernel)}"
     try:
-        said = json.loads((folder / "parts.json").read_text())
-        manifest = Manifest(**{name: tuple(v) if isinstance(v, list) else v for name, v in said.items()})
-    except (OSError, ValueError, TypeError, AttributeError):
+        manifest = msgspec.json.decode((folder / "parts.json").read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError):
         return None
     return Parts(folder, kernel, manifest) if manifest.format == _FORMAT else None
 
@@ -100,7 +100,7 @@ def _make(kernel: Kernel, store: Store, progress: Progress) -> Parts:
             manifest = _assemble(archive, work, made, progress)
         except (AptError, ModuleBuildError, ModuleError, LibraryMissing, OSError) as error:
             raise KernelUnavailable(f"Linux {kernel.name} cannot be made: {error}") from error
-        (made / "parts.json").write_text(json.dumps(asdict(manifest), indent=1))
+        (made / "parts.json").write_bytes(msgspec.json.encode(manifest))
         folder = store.folder / f"{kernel.name}-{_key(kernel)}"
         if folder.exists():
             folder.rename(work / "replaced")
