@@ -17,6 +17,8 @@ TIMEOUT_MS = 20_000
 """Bound on one copy: a busy machine is slow, not wrong."""
 
 
+BUFFER_BYTES = 4096
+"""Of source and destination; a copy is of any size up to it, at any place in it, and all is looked at."""
 STOP_LIMIT_S = 60.0
 
 
@@ -78,7 +80,8 @@ async def start(
     fixed = "N" if size is None else "Y"
     settings = {
         "iterations": iterations, "threads_per_chan": 1, "timeout": TIMEOUT_MS, "polled": "N",
-        "norandom": fixed, "noverify": fixed, "transfer_size": size or 0, "verbose": "Y" if verbose else "N",
+        "norandom": fixed, "noverify": fixed, "test_buf_size": BUFFER_BYTES,
+        "transfer_size": size or 0, "verbose": "Y" if verbose else "N",
     }  # fmt: skip
     lines = ["set -e", f"echo {mark} >/dev/kmsg", f"cd {_PARAMETERS}"]
     lines += [f"echo {value} >{name}" for name, value in settings.items()]

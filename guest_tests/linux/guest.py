@@ -24,12 +24,16 @@ RAM_MIB = 256
 BOOT_LIMIT_S = 120.0
 """Bound on a boot: it takes 3 to 6 s of a CPU."""
 COMMAND_LIMIT_S = 60.0
+LOG_LINES = 2000
+"""Of the kernel's log on the serial line that are kept beside QEMU's, for the evidence of a run that fails."""
 TRACE_LIMIT_S = 5.0
 """How long a kernel in trouble may take to write what it has to say."""
 MACHINE = ("graphics=off", "vmport=off", "smbus=off", "sata=off", "usb=off", "i8042=off")
 """q35 without what Linux would only spend time on. It does want its timers: PIT, HPET."""
-KERNEL_OPTIONS = "console=ttyS0 loglevel=5 mitigations=off no_timer_check nokaslr panic=0 random.trust_cpu=on quiet"
-"""On the serial line only warnings and worse; a kernel that panics stands still, so that it can be seen."""
+KERNEL_OPTIONS = "console=ttyS0 loglevel=5 mitigations=off no_timer_check nokaslr iomem=relaxed panic=0 random.trust_cpu=on quiet"
+"""On the serial line only warnings and worse; a kernel that panics stands still, so that it can be seen. iomem: root may store to
+a BAR that a driver has, which is how a scenario submits a descriptor that the driver never would.
+"""
 
 
 class LinuxTrouble(Exception):  # noqa: N818
@@ -62,6 +66,14 @@ class LinuxGuest:
     async def attempt(self, script: str, limit_s: float = COMMAND_LIMIT_S) -> Answer:
         """How a script ends, which may be a failure. LinuxTrouble: it did not end in time; GuestDied."""
         return await self._watched(self._shell.run(script), limit_s, f"no answer to {script!r}")
+
+    async def reset(self) -> None:
+        """Presses its reset button; ready() waits for it to be back."""
+        await self.guest.reset()
+
+    async def reboot(self) -> None:
+        """Has it reboot itself; ready() waits for it to be back."""
+        await self.run("(sleep 0.2; reboot -f) >/dev/null 2>&1 &")
 
     async def kernel_log(self) -> str:
         """All of the kernel's log."""
@@ -128,6 +140,7 @@ async def linux_guest(
                 yield LinuxGuest(guest, shell, log, image)
             finally:
                 log.close()
+                (folder / f"{name}-kernel.log").write_text(log.tail(LOG_LINES))
     finally:
         await shell.close()
 

@@ -35,6 +35,8 @@ EXPECTED = (
     "sched: RT throttling",
 )
 """Warnings that are none of ours, by a part of their text."""
+_SWERROR = re.compile(r"idxd \S+: err\[0\]: 0x([0-9a-f]+)")
+_EVENT = re.compile(r"idxd \S+: Device error 0x([0-9a-f]+) operation: 0x([0-9a-f]+)")
 _TOLD = re.compile(rb"end trace|end Kernel panic")
 _KEPT = 1 << 20
 
@@ -96,4 +98,16 @@ def unexpected_warnings(lines: Iterable[str]) -> list[str]:
         # The levels of what programs write to /dev/kmsg have the facility above them.
         if level and int(level[1]) <= _WARNING and not any(part in line for part in EXPECTED):
             found.append(line)
+    return found
+
+
+def reported_errors(lines: Iterable[str]) -> list[tuple[int, int]]:
+    """Status and operation of each error that the driver writes down: of SWERROR (9.2.16), or of an entry of the event log."""
+    found = []
+    for line in lines:
+        if swerror := _SWERROR.search(line):
+            value = int(swerror[1], 16)
+            found.append((value >> 8 & 0xFF, value >> 32 & 0xFF))
+        if event := _EVENT.search(line):
+            found.append((int(event[1], 16), int(event[2], 16)))
     return found

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from guest_tests.linux import dmatest
-from guest_tests.linux.guest import LinuxTrouble
 from guest_tests.linux.idxd import IdxdDevice
 from guest_tests.linux.victim import PORT, Plugged, Victim
 from guest_tests.member import Member
 from guest_tests.rig import MSG_TIMEOUT_MS, Rig
-from host_ctl.errors import HostError
 from host_ctl.host import Host
+from host_ctl.mdev import Mdev
 from host_ctl.options import DEFAULT_TYPE
 from host_ctl.verdict import Window
 
@@ -23,6 +23,7 @@ FIRST_COPIES = 8
 """Copies that show that a device which was just enabled works."""
 LINUX_VECTORS = 1
 """Linux takes vector n to be that of queue n - 1: as many vectors as queues, besides vector 0."""
+COPIES_LIMIT_S = 300.0
 PROGRESS_LIMIT_S = 60.0
 
 
@@ -53,8 +54,10 @@ class LinuxRig(Rig):
                 await self.unplug_linux(victim, port)
         await super().unplug_all()
 
-    async def plug_linux(self, victim: Victim, port: int = PORT, mdev_type: str | None = None) -> Plugged:
-        """Hotplugs an mdev into the running guest; its driver binds it, its queues are enabled and have copied once."""
+    async def plug_linux(
+        self, victim: Victim, port: int = PORT, mdev_type: str | None = None, *, first_copies: int = FIRST_COPIES
+    ) -> Plugged:
+        """Hotplugs an mdev into the running guest; its driver binds it, its queues are enabled, and each has copied."""
         mdev_type = mdev_type or self.mdev_type
         own = self.host.type(mdev_type).own
         vectors = LINUX_VECTORS if own is None else own.num_msix - 1
@@ -70,13 +73,15 @@ class LinuxRig(Rig):
         victim.ports[port] = plugged
         await victim.runs.attach(device)
         await device.enable(plugged.names, plugged.wqs)
-        await self.copy(victim, FIRST_COPIES, port)
+        if first_copies:
+            await self.copy(victim, first_copies, port)
         self.timings.device_add.append(added.seconds * 1e3)
         return plugged
 
     async def unplug_linux(self, victim: Victim, port: int = PORT) -> None:
         """Takes an mdev out of the running guest and destroys it."""
         plugged = victim.ports[port]
+        await victim.prepare_removal(port)
         self.timings.device_del.append(await victim.linux.guest.unplug(plugged.device_id) * 1e3)
         await plugged.device.absent()
         await victim.runs.detach(plugged.device)
@@ -91,10 +96,17 @@ class LinuxRig(Rig):
 
     # ---- copies ----
 
-    async def copy(self, victim: Victim, iterations: int, port: int = PORT) -> list[dmatest.Outcome]:
-        """Copies of random sizes by every queue of a device, verified; AssertionError if one failed."""
-        await victim.renew(port)
-        outcomes = await dmatest.copies(victim.linux, await victim.channels(port), iterations)
+    async def copy(
+        self, victim: Victim, iterations: int, port: int = PORT, *, renewed: bool = False
+    ) -> list[dmatest.Outcome]:
+        """Copies of random sizes by every queue of a device, verified. AssertionError: one failed. renewed: the queues have just
+        been enabled.
+        """
+        if renewed:
+            victim.ports[port].used = True
+        else:
+            await victim.renew(port)
+        outcomes = await dmatest.copies(victim.linux, await victim.channels(port), iterations, COPIES_LIMIT_S)
         self._copied(victim, port, outcomes, iterations)
         return outcomes
 
@@ -110,24 +122,51 @@ class LinuxRig(Rig):
         """These victims copy all the while. They have before the body begins, and again after it has ended. AssertionError: a
         copy failed, or interrupts and copies differ in number. name: of a window that this is; empty: it is none.
         """
-        for victim in victims:
-            await victim.renew()
-        running = [(v, await dmatest.start(v.linux, await v.channels(), 0)) for v in victims]
+        running = await asyncio.gather(*(self._start(victim) for victim in victims))
         try:
-            before = frozenset([await self._progress(victim) for victim in victims])
+            before = frozenset(await asyncio.gather(*(self._progress(victim) for victim in victims)))
             yield
-            after = frozenset([await self._progress(victim) for victim in victims])
+            after = frozenset(await asyncio.gather(*(self._progress(victim) for victim in victims)))
         except BaseException:
-            for _, run in running:
-                with contextlib.suppress(LinuxTrouble, HostError):
-                    await run.stop()
+            await asyncio.gather(*(run.stop() for run in running), return_exceptions=True)
             raise
-        for victim, run in running:
-            self._copied(victim, PORT, await run.stop(), 0)
+        outcomes = await asyncio.gather(*(run.stop() for run in running))
+        for victim, outcome in zip(victims, outcomes, strict=True):
+            self._copied(victim, PORT, outcome, 0)
         if name:
             watched = frozenset(victim.index for victim in victims)
             self.record.windows.append(Window(name, before, after, watched, paced=True))
         await self.check_victims(victims, name or "copying")
+
+    async def time_copies(self, victim: Victim, count: int) -> list[float]:
+        """Microseconds from one copy of 64 bytes to the next, of `count`; kept among the timings."""
+        await victim.renew()
+        run = await dmatest.start(victim.linux, await victim.channels(), count, size=64, verbose=True)
+        self._copied(victim, PORT, await run.finish(COPIES_LIMIT_S), count)
+        intervals = await run.intervals_us()
+        self.timings.dmatest.extend(interval / 1e3 for interval in intervals)
+        return intervals
+
+    async def restart(self, victim: Victim, how: Callable[[], Awaitable[None]]) -> None:
+        """Resets or reboots the guest, with its mdev plugged; returns when its queue is enabled again."""
+        plugged = victim.main
+        await victim.runs.look()
+        await how()
+        await victim.linux.ready()
+        victim.runs.rebooted()
+        victim.log_lines = 0
+        plugged.names = await plugged.device.names()
+        await victim.runs.attach(plugged.device)
+        await plugged.device.enable(plugged.names, plugged.wqs)
+        plugged.used = False
+
+    def some_victims(self) -> list[Victim]:
+        """All, in an order of the seed's."""
+        return self.random.sample(self.victims, len(self.victims))
+
+    async def _start(self, victim: Victim) -> dmatest.Running:
+        await victim.renew()
+        return await dmatest.start(victim.linux, await victim.channels(), 0)
 
     async def _progress(self, victim: Victim) -> int:
         """Waits until the guest has taken another completion interrupt than it had: a canary."""
@@ -151,6 +190,7 @@ class LinuxRig(Rig):
         """AssertionError: a victim's completion interrupts are not those that were due; or its kernel complains."""
         for victim in victims:
             await victim.runs.look()
+        for victim in victims:
             seen = {vector: count for vector, count in self.record.counts(victim).items() if vector}
             due = {vector: count for (guest, vector), count in self.record.due.items() if guest == victim.index and vector}
             assert seen == due, f"{when}: guest {victim.index} counted {seen}, due {due}"
@@ -161,6 +201,11 @@ class LinuxRig(Rig):
     def sent_to(self, victim: Victim, vector: int) -> int:
         """Interrupts that the device has sent to a victim's vector so far, by its ledger."""
         return self.record.summary().delivered().get((victim.index, vector), 0)
+
+    def sent_into(self, mdev: Mdev) -> Counter[int]:
+        """Vector -> interrupts that the device has sent into one mdev so far, by its ledger."""
+        self.record.summary()
+        return self.record.account.injected_at(mdev.id)
 
     async def settle(self) -> None:
         """The commands of a driver end with interrupts at vector 0, each of which it waits for: what the device sent was due."""

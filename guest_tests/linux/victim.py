@@ -10,11 +10,15 @@ from guest_tests.linux import dmatest
 from guest_tests.linux.guest import LinuxGuest, LinuxTrouble
 from guest_tests.linux.idxd import IdxdDevice, Names
 from guest_tests.linux.interrupts import HandlerRuns
-from guest_tests.linux.kernel_log import unexpected_warnings
+from guest_tests.linux.kernel_log import reported_errors, unexpected_warnings
 from host_ctl.mdev import Mdev
 
 PORT = 0
-"""Where the mdev is that the guest has all the time; further ones come behind port 1."""
+"""Root port of the mdev that the guest has all the time."""
+
+
+SECOND = 1
+"""Where a further one comes and goes."""
 
 
 @dataclass(slots=True)
@@ -103,6 +107,41 @@ class Victim:
             plugged.names = await device.bind()
             await self.runs.attach(device)
         await device.enable(plugged.names, plugged.wqs)
+
+    async def prepare_removal(self, port: int = PORT) -> None:
+        """Disables a device that its driver would not survive to lose enabled: one that it has configured (Linux 6.1 frees its
+        queues, then cleans their configuration up).
+        """
+        plugged = self.ports[port]
+        if await plugged.device.attribute(plugged.names.dsa, "configurable") == "1":
+            await plugged.device.disable(plugged.names, plugged.wqs)
+
+    async def rebind(self) -> None:
+        """Disables all, takes the PCI device from its driver, gives it back and enables all."""
+        plugged = self.main
+        await plugged.device.disable(plugged.names, plugged.wqs)
+        await plugged.device.unbind()
+        await self.runs.detach(plugged.device)
+        plugged.names = await plugged.device.bind()
+        await self.runs.attach(plugged.device)
+        await plugged.device.enable(plugged.names, plugged.wqs)
+
+    async def reload_module(self) -> None:
+        """Unloads the driver under an enabled device, loads it again and enables all."""
+        plugged = self.main
+        await self.prepare_removal()
+        await self.linux.run("rmmod idxd")
+        await self.runs.detach(plugged.device)
+        await self.linux.run("insmod /modules/idxd.ko")
+        plugged.names = await plugged.device.names()
+        await self.runs.attach(plugged.device)
+        await plugged.device.enable(plugged.names, plugged.wqs)
+
+    async def reported_errors(self) -> list[tuple[int, int]]:
+        """Status and operation of the errors that the driver has written down since the last look at the log."""
+        lines = (await self.linux.kernel_log()).splitlines()
+        fresh, self.log_lines = lines[self.log_lines :], len(lines)
+        return reported_errors(fresh)
 
     async def new_warnings(self) -> list[str]:
         """Warnings that the kernel has written since the last time, but for those that say what a device does not have."""
