@@ -55,7 +55,7 @@ static void on_dma_leave(void *ctx, struct dma_space *space)
 	iommu_dma_leave(platform->iommu, space);
 }
 
-static void on_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
+static void on_error(void *ctx, uint32_t wq, const struct error_report *report)
 {
 	struct platform *platform = ctx;
 	struct owner_slot *slot;
@@ -70,7 +70,7 @@ static void on_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
 	pthread_mutex_unlock(&platform->lock);
 	if (!owner)
 		return;
-	owner->error(owner->ctx, swerror);
+	owner->error(owner->ctx, report);
 	pthread_mutex_lock(&platform->lock);
 	if (--slot->inside == 0)
 		pthread_cond_broadcast(&platform->left);

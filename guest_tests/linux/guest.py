@@ -30,7 +30,10 @@ TRACE_LIMIT_S = 5.0
 """How long a kernel in trouble may take to write what it has to say."""
 MACHINE = ("graphics=off", "vmport=off", "smbus=off", "sata=off", "usb=off", "i8042=off")
 """q35 without what Linux would only spend time on. It does want its timers: PIT, HPET."""
-KERNEL_OPTIONS = "console=ttyS0 loglevel=5 mitigations=off no_timer_check nokaslr iomem=relaxed panic=0 random.trust_cpu=on quiet"
+KERNEL_OPTIONS = (
+    "console=ttyS0 loglevel=5 quiet mitigations=off no_timer_check nokaslr iomem=relaxed panic=0 random.trust_cpu=on "
+    "nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
+)
 """On the serial line only warnings and worse; a kernel that panics stands still, so that it can be seen. iomem: root may store to
 a BAR that a driver has, which is how a scenario submits a descriptor that the driver never would.
 """

@@ -8,11 +8,9 @@ import socket
 from collections.abc import Iterable
 
 TROUBLE = re.compile(
-    rb"^.*(?:Oops|BUG: |Kernel panic|WARNING: |general protection fault|unable to handle|rcu: INFO: .*stall|"
-    rb"blocked for more than|soft lockup|UBSAN|KASAN).*$",
-    re.MULTILINE,
+    rb"^.*(?:Oops|BUG: |Kernel panic|WARNING: |general protection fault|unable to handle|UBSAN|KASAN).*$", re.MULTILINE
 )
-"""Lines that a healthy kernel never writes."""
+"""Lines that a healthy kernel never writes. Not among them: that something took long, which on a busy machine it does."""
 _LEVEL = re.compile(r"^<(\d+)>")
 _WARNING = 4
 EXPECTED = (
