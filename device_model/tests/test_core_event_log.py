@@ -56,8 +56,8 @@ def set_up(guest: GuestView, *, base: int = LOG, size: int = SIZE, on: bool = Tr
     return guest.command(Cmd.ENABLE_DEVICE)
 
 
-def start(guest: GuestView, **settings: int) -> None:
-    assert set_up(guest, **settings) == 0
+def start(guest: GuestView, *, base: int = LOG, on: bool = True) -> None:
+    assert set_up(guest, base=base, on=on) == 0
     assert guest.command(Cmd.ENABLE_WQ) == 0
     guest.vectors()
 
