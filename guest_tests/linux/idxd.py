@@ -75,10 +75,11 @@ class IdxdDevice:
             await self.guest.run(f"echo {wq} >/sys/bus/dsa/drivers/dmaengine/bind")
 
     async def disable(self, names: Names, wqs: int = 1) -> None:
-        """The opposite of enable_as_configured()."""
-        for wq in map(names.wq, range(wqs)):
-            await self.guest.run(f"echo {wq} >/sys/bus/dsa/drivers/dmaengine/unbind")
-        await self.guest.run(f"echo {names.dsa} >/sys/bus/dsa/drivers/idxd/unbind")
+        """The opposite of enable_as_configured(); what is disabled already stays so."""
+        parts = [("dmaengine", names.wq(index)) for index in range(wqs)] + [("idxd", names.dsa)]
+        drivers = "/sys/bus/dsa/drivers"
+        lines = [f"[ ! -e {drivers}/{driver}/{part} ] || echo {part} >{drivers}/{driver}/unbind" for driver, part in parts]
+        await self.guest.run("\n".join(["set -e", *lines]))
 
     async def unbind(self) -> None:
         """Takes the PCI device from its driver; returns when the driver has let go."""
