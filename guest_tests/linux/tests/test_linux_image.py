@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import struct
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from guest_tests.linux.cpio import CpioArchive
 from guest_tests.linux.interrupts import parse_histogram
+from guest_tests.linux.kernel_file import unpacked
 from guest_tests.linux.kernel_log import reported_errors, unexpected_warnings
 from guest_tests.linux.modules import Module, ModuleError, ModuleTree, read_module
 
@@ -71,6 +73,26 @@ def test_name_used_twice_is_refused() -> None:
 
     with pytest.raises(ValueError, match="in the archive already"):
         made.file("init", b"")
+
+
+def bz_image(payload: bytes) -> bytes:
+    """A bzImage with one sector of set-up, and the payload right behind it."""
+    image = bytearray(1024)
+    image[0x1F1] = 1
+    image[0x202:0x208] = b"HdrS" + struct.pack("<H", 0x20F)
+    image[0x248:0x250] = struct.pack("<II", 0, len(payload))
+    return bytes(image) + payload
+
+
+def test_kernel_that_is_packed_by_xz_is_unpacked() -> None:
+    elf = b"\x7fELF" + bytes(1000)
+
+    assert unpacked(bz_image(lzma.compress(elf) + struct.pack("<I", len(elf)))) == elf
+
+
+@pytest.mark.parametrize("kernel", [b"", bz_image(b"\x28\xb5\x2f\xfd" + bytes(100)), bytes(4096)], ids=["none", "zstd", "other"])
+def test_any_other_kernel_is_left_as_it_is(kernel: bytes) -> None:
+    assert unpacked(kernel) == kernel
 
 
 def elf_with_modinfo(modinfo: bytes) -> bytes:
