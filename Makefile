@@ -4,7 +4,7 @@ BIN := .venv/bin
 PLACES := device_model host_ctl guest_tests qemu_patches
 
 .DEFAULT_GOAL := help
-.PHONY: help setup qemu-patched run-guests compare test nightly mutants bench coverage lint clean
+.PHONY: help setup qemu-patched run-guests compare linux-guests test nightly mutants bench coverage lint clean
 
 help: ## show this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ compare: setup ## all stores and domains side by side, in build/comparison; GUES
 qemu-patched: ## build the patched QEMU, once (about 5 minutes); then QEMU=patched uses it. QEMU_SRC=tree or tarball
 	@QEMU= tools/bootstrap.sh
 	@$(BIN)/python -m qemu_patches --patched
+
+linux-guests: qemu-patched ## Linux guests with its own idxd driver beside hostile agents; KERNELS="6.1 6.12 backports" GUESTS=4
+	@$(BIN)/python -m guest_tests.linux $(if $(GUESTS),--guests $(GUESTS)) $(KERNELS)
 
 test: setup ## run all tests
 	$(BIN)/python -m pytest $(PLACES)

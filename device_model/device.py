@@ -44,6 +44,8 @@ class Feature(enum.IntFlag):
     """GENCAP[31] is 0: groups, sizes and limits are fixed; mode and PASID are not."""
     NO_PASID = 16
     """No PASID capability: no work queue can have PASID Enable."""
+    EVENT_LOG = 32
+    """GENCAP[14:13] is 1: errors may go to a log in memory."""
 
 
 class Organisation(enum.IntEnum):

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import weakref
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from device_model.device import DeviceError
 from guest_tests.agent_errors import AgentError, AgentLost
 from guest_tests.agent_link import AgentLink
+from guest_tests.agent_results import Counters
 from host_ctl.guest import Guest
 from host_ctl.mdev import Mdev
 
@@ -17,6 +19,28 @@ SLOT = 0
 """Every guest has one root port, and its mdev lies behind it."""
 DEATH_NOTICE_S = 5.0
 """How long the end of a process may take to become known after its sockets have closed."""
+
+
+class Counted(Protocol):
+    """Whoever takes part in a run and counts its interrupts itself: a guest with an agent, or one with Linux."""
+
+    index: int
+
+    @property
+    def mdevs(self) -> list[Mdev]:
+        """The mdevs that are plugged into it now."""
+
+    def snapshot(self) -> Any:
+        """What it has counted so far, for counts_since() and strays_since()."""
+
+    def counts_since(self, before: Any) -> dict[int, int]:
+        """MSI-X vector -> interrupts; without zeros."""
+
+    def strays_since(self, before: Any) -> int:
+        """Interrupts that came where nobody expected one."""
+
+    def problem(self) -> str | None:
+        """What has happened to the guest; None: it lives."""
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -52,6 +76,26 @@ class Member:
         if self.mdev is None:
             raise RuntimeError(f"guest {self.index} has no mdev")
         return self.mdev
+
+    @property
+    def mdevs(self) -> list[Mdev]:
+        """The mdev, if there is one now."""
+        return [] if self.mdev is None else [self.mdev]
+
+    def snapshot(self) -> Counters:
+        """All counters of its agent."""
+        return self.link.counters()
+
+    def counts_since(self, before: Counters) -> dict[int, int]:
+        """MSI-X vector -> interrupts that its handlers counted; without zeros."""
+        base = self.link.vector_base(SLOT)
+        top = base + self.link.vectors_per_slot
+        seen = self.link.counters().since(before)
+        return {vector - base: count for vector, count in seen.items() if base <= vector < top}
+
+    def strays_since(self, before: Counters) -> int:
+        """Interrupts at CPU vectors that nobody owned."""
+        return self.link.counters().stray_total - before.stray_total
 
     @property
     def vectors(self) -> range:

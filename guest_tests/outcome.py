@@ -59,7 +59,7 @@ def make_evidence(
 ) -> Evidence:
     """All that the verdict on a session rests on. controls: all that were planned."""
     return Evidence(
-        guests=frozenset(range(session.options.guests)),
+        guests=frozenset(range(session.options.all_guests)),
         due=seen.due,
         guest_counts=seen.guest_counts,
         strays=seen.strays,
@@ -100,6 +100,8 @@ def _options(session: Session) -> Options:
         only=options.only,
         controls=options.controls,
         mdev_type=options.mdev_type,
+        rig=options.rig,
+        kernel=session.linux.release if session.linux is not None else "",
     )
 
 
@@ -127,5 +129,8 @@ def _timings(seen: Seen) -> tuple[Timing, ...]:
         ("device_del to the slot switched off by the guest", seen.timings.eject),
         ("device_del to DEVICE_DELETED", seen.timings.device_del),
         ("descriptor stored to interrupt taken in the guest", seen.timings.round_trip),
+        ("Linux: exec to its init obeying commands", seen.timings.linux_boot),
+        ("Linux: device_add to the driver having bound it", seen.timings.linux_bound),
+        ("Linux: one copy of 64 bytes by dmatest, from result to result", seen.timings.dmatest),
     )
     return tuple(timing(name, values, "ms") for name, values in series if values)

@@ -18,11 +18,16 @@ from guest_tests.agent_errors import AgentError
 from guest_tests.arena import Arena
 from guest_tests.controls import GUESTS
 from guest_tests.guests import running_guests
+from guest_tests.linux.guest import LinuxTrouble
+from guest_tests.linux.rig import LinuxRig
+from guest_tests.linux.victim import Victim
+from guest_tests.linux.victims import running_victims
 from guest_tests.member import Member
 from guest_tests.planted import planted_core
 from guest_tests.rig import Rig, make_host
 from guest_tests.session import Session, open_resources, open_session
 from host_ctl.errors import HostError
+from host_ctl.host import Host
 from host_ctl.options import RunOptions
 from host_ctl.progress import QuietProgress
 from qemu_patches.store import default_folder
@@ -64,7 +69,7 @@ def or_end_the_run(session: Session) -> Iterator[None]:
     """Where there is nothing to run scenarios on, the run ends with one clear reason instead of an error for each."""
     try:
         yield
-    except (HostError, DeviceError, AgentError, AssertionError, OSError) as error:
+    except (HostError, DeviceError, AgentError, LinuxTrouble, AssertionError, OSError) as error:
         session.interrupted = str(error) or type(error).__name__
         pytest.exit(session.interrupted)
 
@@ -72,7 +77,8 @@ def or_end_the_run(session: Session) -> Iterator[None]:
 @pytest.fixture(scope="session")
 async def members(common: Session) -> AsyncIterator[list[Member]]:
     """Running guests; three at least, for the controls need two that watch a third."""
-    count = max(common.options.guests, GUESTS) if common.options.controls else common.options.guests
+    options = common.options
+    count = max(options.agents, GUESTS) if options.controls else options.agents
     common.progress.phase("Starting guests")
     async with contextlib.AsyncExitStack() as stack:
         with or_end_the_run(common):
@@ -91,38 +97,39 @@ async def rig(session: Session, whole_rig: Rig) -> Rig:
         if (problem := await member.diagnosis()) is not None:
             session.interrupted = f"guest {member.index}: {problem}"
             pytest.exit(session.interrupted)
+    for guest in whole_rig.everybody:
+        if (problem := guest.problem()) is not None:
+            session.interrupted = f"guest {guest.index}: {problem}"
+            pytest.exit(session.interrupted)
     return whole_rig
 
 
 @pytest.fixture(scope="session")
-async def whole_rig(common: Session, session: Session, members: list[Member]) -> AsyncIterator[Rig]:
+async def whole_rig(
+    common: Session, session: Session, members: list[Member], victims: list[Victim]
+) -> AsyncIterator[Rig]:
     """The guests of the run, each with an mdev plugged into it while it ran."""
     options = session.options
     if session is not common:  # not the only one of these guests, which go on after it
         session.resources_before = open_resources()
     session.began = time.perf_counter()
     host = await asyncio.to_thread(
-        make_host, options.guests, options.vectors,
+        make_host, options.all_guests, options.vectors,
         trace=options.trace, organisation=options.organisation, scope=options.scope,
     )  # fmt: skip
     session.audit_before = host.audit().counts()
-    rig = Rig(
-        host, members[: options.guests], session.place,
-        vectors=options.vectors, seed=options.seed, eventfd=options.delivery == "eventfd",
-        mdev_type=options.mdev_type, mapped_portal=options.mapped_portal(session.accelerator.name),
-    )  # fmt: skip
+    rig = make_rig(session, host, members[: options.agents], victims)
     session.members = rig.members
     background = asyncio.all_tasks()
     try:
         session.progress.phase("Hotplugging an mdev into each running guest")
         with or_end_the_run(session):
-            for member in rig.members:
-                await rig.plug(member)
+            await rig.plug_all()
         session.progress.phase("Scenarios")
         session.progress.planned(len(session.planned))
         yield rig
         if session.seen is None and session.interrupted is None:  # no controls: nobody has ended it yet
-            with contextlib.suppress(HostError, AgentError):
+            with contextlib.suppress(HostError, AgentError, LinuxTrouble):
                 await finish(session, rig)
     finally:
         session.members = []
@@ -137,6 +144,39 @@ async def _end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def make_rig(session: Session, host: Host, members: list[Member], victims: list[Victim]) -> Rig:
+    """The rig that the run was asked for, with nothing plugged yet."""
+    options = session.options
+    eventfd, mapped = options.delivery == "eventfd", options.mapped_portal(session.accelerator.name)
+    if not options.linux:
+        return Rig(
+            host, members, session.place, vectors=options.vectors, seed=options.seed, eventfd=eventfd,
+            mdev_type=options.mdev_type, mapped_portal=mapped,
+        )  # fmt: skip
+    rig = LinuxRig(
+        host, members, victims, session.place, vectors=options.vectors, seed=options.seed, eventfd=eventfd,
+        mdev_type=options.mdev_type, mapped_portal=mapped,
+    )  # fmt: skip
+    rig.timings.linux_boot.extend(victim.booted_s * 1e3 for victim in victims)
+    return rig
+
+
+@pytest.fixture(scope="session")
+async def victims(common: Session, members: list[Member]) -> AsyncIterator[list[Victim]]:
+    """Guests with Linux, if the run has some; numbered after those with an agent."""
+    async with contextlib.AsyncExitStack() as stack:
+        with or_end_the_run(common):
+            started = await stack.enter_async_context(running_victims(common)) if common.options.linux else []
+        yield started
+
+
+@pytest.fixture
+async def linux_rig(rig: Rig) -> LinuxRig:
+    """The rig of a run with Linux."""
+    assert isinstance(rig, LinuxRig), "scenarios with Linux are for `vdsa run --rig linux`"
+    return rig
 
 
 @pytest.fixture(scope="session")
@@ -160,8 +200,7 @@ async def close(session: Session, rig: Rig) -> None:
 async def finish(session: Session, rig: Rig) -> None:
     """Unplugs all mdevs, freezes the evidence and audits the host."""
     session.sent = rig.record.sent()
-    for member in rig.members:
-        if member.mdev is not None:
-            await rig.unplug(member)
+    await rig.unplug_all()
+    await rig.settle()
     session.freeze(rig)
     session.audit_after = rig.host.audit().counts()

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from device_model.ledger import decode
-from guest_tests.agent_results import Counters
 from guest_tests.evidence import LEDGER_FILE
-from guest_tests.member import SLOT, Member
+from guest_tests.member import Counted
 from host_ctl.account import LedgerAccount
 from host_ctl.account_summary import AccountSummary
 from host_ctl.host import Host
@@ -21,13 +21,13 @@ from host_ctl.verdict import Vector, Window
 class Record:
     """Kept by the rig. Counts of guests begin at zero here, whatever their agents have counted before."""
 
-    def __init__(self, members: Sequence[Member], host: Host, folder: Path) -> None:
+    def __init__(self, members: Sequence[Counted], host: Host, folder: Path) -> None:
         self._members = members
         self._host = host
         self._log = folder / LEDGER_FILE
         self._taken: list[Callable[[], None]] = []
         """Ledger and changes of ownership in their order, not yet accounted for: that takes time, and guests are waiting."""
-        self._before: dict[int, Counters] = {member.index: member.link.counters() for member in members}
+        self._before: dict[int, Any] = {member.index: member.snapshot() for member in members}
         self._owner: dict[int, int] = {}
         self.account = LedgerAccount()
         self.due: Counter[Vector] = Counter()
@@ -35,7 +35,7 @@ class Record:
         self.handles: dict[int, list[int]] = {}
         """mdev id -> handles that its guest got, vectors 1 and up."""
 
-    def created(self, mdev: Mdev, member: Member) -> None:
+    def created(self, mdev: Mdev, member: Counted) -> None:
         """From now on interrupts of `mdev` are those of `member`, and its entries its own; ids are never used again."""
         self._owner[mdev.id] = member.index
         self.read_ledger()
@@ -59,11 +59,11 @@ class Record:
         self.account.lost(lost)
         self.account.feed(decode(raw))
 
-    def is_due(self, member: Member, vector: int, count: int = 1) -> None:
+    def is_due(self, member: Counted, vector: int, count: int = 1) -> None:
         """`count` interrupts must arrive at a vector of this guest."""
         self.due[member.index, vector] += count
 
-    def window(self, name: str, watched: Sequence[Member], before: frozenset[int], after: frozenset[int]) -> None:
+    def window(self, name: str, watched: Sequence[Counted], before: frozenset[int], after: frozenset[int]) -> None:
         """A window of silence that has ended."""
         self.windows.append(Window(name, before, after, frozenset(member.index for member in watched), paced=True))
 
@@ -83,22 +83,22 @@ class Record:
         return self.account.summary(self._owner.get)
 
     def sent(self) -> dict[int, tuple[int, int]]:
-        """Guest -> interrupts into its present mdev: by the ledger, and by the connection they went through."""
-        through = {m.index: m.mdev.vdev.server_stats().interrupts_sent for m in self._members if m.mdev is not None}
+        """Guest -> interrupts into its present mdevs: by the ledger, and by the connection they went through."""
+        present = {member.index: member.mdevs for member in self._members if member.mdevs}
+        through = {guest: sum(m.vdev.server_stats().interrupts_sent for m in mdevs) for guest, mdevs in present.items()}
         self.summary()
-        present = {member.index: member.mdev for member in self._members if member.mdev is not None}
-        return {guest: (self.account.injected_into(present[guest].id), count) for guest, count in through.items()}
+        return {
+            guest: (sum(self.account.injected_into(mdev.id) for mdev in mdevs), through[guest])
+            for guest, mdevs in present.items()
+        }
 
-    def counts(self, member: Member) -> dict[int, int]:
+    def counts(self, member: Counted) -> dict[int, int]:
         """MSI-X vector -> interrupts that the guest's handlers counted since this record began; without zeros."""
-        base = member.link.vector_base(SLOT)
-        top = base + member.link.vectors_per_slot
-        seen = member.link.counters().since(self._before[member.index])
-        return {vector - base: count for vector, count in seen.items() if base <= vector < top}
+        return member.counts_since(self._before[member.index])
 
-    def strays(self, member: Member) -> int:
-        """Interrupts at CPU vectors that nobody owned."""
-        return member.link.counters().stray_total - self._before[member.index].stray_total
+    def strays(self, member: Counted) -> int:
+        """Interrupts that came where nobody expected one."""
+        return member.strays_since(self._before[member.index])
 
     def guest_counts(self) -> dict[Vector, int]:
         """All guests' counts, with a zero where one is due that did not come."""
@@ -107,7 +107,7 @@ class Record:
             counts |= {(member.index, vector): count for vector, count in self.counts(member).items()}
         return counts
 
-    def check_counts(self, watched: Sequence[Member], when: str) -> None:
+    def check_counts(self, watched: Sequence[Counted], when: str) -> None:
         """AssertionError: a guest counted more or less than was due so far, or strays."""
         for member in watched:
             seen = self.counts(member)

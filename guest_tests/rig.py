@@ -16,7 +16,7 @@ from guest_tests.agent_numbers import ConfigFlag, ItemResult, SlotState, Step
 from guest_tests.agent_results import Item, ItemOutcome
 from guest_tests.descriptors import Opcode, Status, descriptor, firing_noop
 from guest_tests.diagnosis import Diagnosis
-from guest_tests.member import SLOT, Member
+from guest_tests.member import SLOT, Counted, Member
 from guest_tests.record import Record
 from host_ctl.host import Host
 from host_ctl.interrupts import Organisation, Scope, store_size
@@ -57,6 +57,9 @@ class Timings:
     eject: list[float] = field(default_factory=list)
     device_del: list[float] = field(default_factory=list)
     round_trip: list[float] = field(default_factory=list)
+    linux_boot: list[float] = field(default_factory=list)
+    linux_bound: list[float] = field(default_factory=list)
+    dmatest: list[float] = field(default_factory=list)
 
 
 class Rig:
@@ -67,7 +70,7 @@ class Rig:
 
     def __init__(
         self, host: Host, members: Sequence[Member], folder: Path, *, vectors: int, seed: int, eventfd: bool = False,
-        mdev_type: str = DEFAULT_TYPE, mapped_portal: bool = False,
+        mdev_type: str = DEFAULT_TYPE, mapped_portal: bool = False, bystanders: Sequence[Counted] = (),
     ) -> None:  # fmt: skip
         self.host = host
         self.members = list(members)
@@ -76,7 +79,8 @@ class Rig:
         self.mdev_type = mdev_type
         self.random = random.Random(seed)
         self.timings = Timings()
-        self.record = Record(self.members, host, folder)
+        self.everybody: list[Counted] = [*self.members, *bystanders]
+        self.record = Record(self.everybody, host, folder)
         self._eventfd = eventfd
         self._mapped_portal = mapped_portal
         self._heard: frozenset[int] = frozenset()  # guests to which nothing has been done since their last canaries
@@ -116,6 +120,20 @@ class Rig:
         self.record.handles[mdev.id] = [report.handles[vector] for vector in member.vectors]
         self.timings.device_add.append(added.seconds * 1e3)
 
+    async def plug_all(self) -> None:
+        """An mdev for everybody, one after the other."""
+        for member in self.members:
+            await self.plug(member)
+
+    async def unplug_all(self) -> None:
+        """Takes all mdevs out of the guests."""
+        for member in self.members:
+            if member.mdev is not None:
+                await self.unplug(member)
+
+    async def settle(self) -> None:
+        """Called before what was seen is written down: whoever has to be asked for his counts, is."""
+
     async def unplug(self, member: Member) -> None:
         """Takes the mdev out of the running guest and destroys it; returns when all of it is free."""
         self._heard -= {member.index}
@@ -133,10 +151,10 @@ class Rig:
 
     def diagnose_present(self) -> None:
         """Takes what the mdevs that are plugged have seen; they must go after it."""
-        for member in self.members:
+        for member in self.everybody:
             with contextlib.suppress(DeviceError):  # closed while the run was being ended
-                if member.mdev is not None:
-                    self.diagnosis.take(member.index, member.mdev.vdev)
+                for mdev in member.mdevs:
+                    self.diagnosis.take(member.index, mdev.vdev)
 
     async def _time_eject(self, member: Member) -> None:
         begin = time.perf_counter()
@@ -227,11 +245,17 @@ class Rig:
         watched = list(self.members if among is None else among)
         heard, self._heard = self._heard & {member.index for member in watched}, frozenset()
         before = heard | await self._canaries([member for member in watched if member.index not in heard])
-        yield
-        after = self._heard = await self._canaries(watched)
+        async with self.bystanders_hear(name):
+            yield
+            after = self._heard = await self._canaries(watched)
         self.record.window(name, watched, before, after)
         self.record.check_counts(watched, name)
         self.record.read_ledger()
+
+    @contextlib.asynccontextmanager
+    async def bystanders_hear(self, name: str) -> AsyncIterator[None]:
+        """Those who are in every window, whoever else is watched: a rig that has some says how they are. `name`: the window's."""
+        yield
 
     async def _canaries(self, watched: Sequence[Member]) -> frozenset[int]:
         async def canary(member: Member) -> int:

@@ -14,6 +14,9 @@ from guest_tests.agent_build import AgentImage, build_agent
 from guest_tests.controls import ControlRun
 from guest_tests.diagnosis import Diagnosis
 from guest_tests.guests import boots
+from guest_tests.linux.image import LinuxImage, make_image
+from guest_tests.linux.kernels import KERNELS
+from guest_tests.linux.packages import KernelUnavailable
 from guest_tests.member import Member
 from guest_tests.planted import Fault
 from guest_tests.rig import Rig, Timings
@@ -26,7 +29,8 @@ from host_ctl.progress import Progress
 from host_ctl.run_folder import RunFolder
 from host_ctl.verdict import Outcome, Vector, Window
 from qemu_patches import QemuBinary, find_qemu
-from qemu_patches.capability import EVENTFD
+from qemu_patches.capability import EVENTFD, MOVDIR64B
+from qemu_patches.patched import find_patched
 from qemu_patches.store import default_folder
 
 
@@ -88,6 +92,8 @@ class Session:
     qemu: QemuBinary
     image: AgentImage
     accelerator: AcceleratorChoice
+    linux: LinuxImage | None = None
+    """What guests with Linux are booted from, if the run has some."""
     planned: list[str] = field(default_factory=list)
     planned_controls: list[Fault] = field(default_factory=list)
     scenarios: dict[str, ScenarioRun] = field(default_factory=dict)
@@ -120,7 +126,7 @@ class Session:
         """Takes down what the unfaulted part has shown. Later calls change nothing."""
         if self.seen is not None:
             return
-        members = rig.members
+        members = rig.everybody
         self.seconds = time.perf_counter() - self.began
         rig.diagnose_present()
         self.seen = Seen(
@@ -145,17 +151,42 @@ def _require_delivery(options: RunOptions, qemu: QemuBinary) -> None:
         )
 
 
+def _find_qemu(options: RunOptions, progress: Progress) -> QemuBinary:
+    """For Linux the patched one, unless $QEMU names one. Raises QemuUnavailable, HostError."""
+    if not options.linux:
+        return find_qemu(progress=progress.note)
+    qemu = find_qemu(progress=progress.note) if os.environ.get("QEMU") else find_patched(default_folder())
+    if MOVDIR64B not in qemu.capabilities:
+        raise HostError(
+            "--rig linux needs a QEMU with MOVDIR64B under TCG, without which Linux's idxd does not load: "
+            "`make qemu-patched`, and leave QEMU unset"
+        )
+    return qemu
+
+
+def _linux_image(options: RunOptions, progress: Progress) -> LinuxImage | None:
+    if not options.linux:
+        return None
+    try:
+        image = make_image(KERNELS[options.kernel], default_folder(), progress.note)
+    except KernelUnavailable as error:
+        raise HostError(str(error)) from error
+    progress.note(f"Linux {image.release}: {', '.join(image.packages[:1])}")
+    return image
+
+
 def open_session(options: RunOptions, progress: Progress) -> Session:
     """Finds a QEMU, builds the agent, chooses the accelerator. Raises HostError, QemuUnavailable, AgentBuildError."""
     progress.phase("Preparing")
-    qemu = find_qemu(progress=progress.note)
+    qemu = _find_qemu(options, progress)
     _require_delivery(options, qemu)
+    linux = _linux_image(options, progress)
     image = build_agent(default_folder() / "agent")
     folder = RunFolder()
     try:
         accelerator = asyncio.run(
             choose_accelerator(
-                options.accelerator,
+                "tcg" if options.linux else options.accelerator,
                 lambda name: boots(name, image, qemu, folder.path),
                 qemu=" ".join(map(str, qemu.version)),
             )
@@ -164,4 +195,4 @@ def open_session(options: RunOptions, progress: Progress) -> Session:
         folder.close()
         raise
     progress.note(f"QEMU {'.'.join(map(str, qemu.version))} ({qemu.origin}); {accelerator.why}")
-    return Session(options, progress, folder, qemu, image, accelerator)
+    return Session(options, progress, folder, qemu, image, accelerator, linux)

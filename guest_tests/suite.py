@@ -55,6 +55,8 @@ def _run(options: RunOptions, progress: Progress, ctrl_c: CtrlC, started: dateti
         raise HostError(str(error)) from error
     try:
         places = [SCENARIOS, *([HERE / "negative_controls"] if session.options.controls else [])]
+        if session.options.linux:  # by their names: a plain pytest run, which has no Linux guests, does not collect them
+            places[1:1] = sorted((HERE / "linux" / "scenarios").glob("linux_*.py"))
         run_pytest(places, Watcher(session, ctrl_c))
         if ctrl_c.pressed:
             session.interrupted = CTRL_C

@@ -165,6 +165,14 @@ class LedgerAccount:
         """Interrupts sent into the VM of an mdev so far, whoever fired them."""
         return sum(count for (_, target, _), count in self._injected.items() if target == mdev)
 
+    def injected_at(self, mdev: int) -> Counter[int]:
+        """Vector -> interrupts sent into the VM of an mdev so far, whoever fired them."""
+        counts: Counter[int] = Counter()
+        for (_, target, vector), count in self._injected.items():
+            if target == mdev:
+                counts[vector] += count
+        return counts
+
     def cause(self, number: int) -> Cause | None:
         """What is known of a descriptor; None: nothing, or finished too long ago."""
         return self._open.get(number) or self._folded.get(number)

@@ -38,8 +38,10 @@ from host_ctl.options import (
     STORES,
     Accelerator,
     Delivery,
+    KernelName,
     OptionsError,
     Portal,
+    RigName,
     RunOptions,
 )
 from host_ctl.progress import Mode, Progress, printable
@@ -82,6 +84,7 @@ examples:
   vdsa run --guests 64 --vectors 4        a larger run (at most {MAX_GUESTS} guests, {MAX_VECTORS} vectors each)
   vdsa run --seed 20260517                the same attacks in the same order as in that earlier run
   vdsa run --store table --domain vm      another store of interrupt messages, a domain for each guest
+  vdsa run --rig linux --guests 4         Linux guests with its own driver, beside hostile agents
   vdsa run --only forged --no-controls    a quick look at some scenarios; proves nothing by itself
 
 stores of interrupt messages (--store), and who hands out their entries (--domain):
@@ -160,6 +163,15 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         "--domain", default=default.domain, choices=DOMAINS,
         help="interrupt domains: one for the device, or one for each guest's mdev (%(default)s)",
     )  # fmt: skip
+    what.add_argument(
+        "--rig", choices=get_args(RigName), default=default.rig,
+        help="agent: bare-metal agents; linux: N guests with Linux and its own idxd driver, beside three hostile agents "
+        "(%(default)s; linux needs the patched QEMU: `make qemu-patched`)",
+    )  # fmt: skip
+    what.add_argument(
+        "--kernel", choices=get_args(KernelName), default=default.kernel,
+        help="the Linux guests' kernel: Debian 12's 6.1, Debian 13's 6.12, or the newest of its backports (%(default)s)",
+    )  # fmt: skip
     how = run.add_argument_group("how to run it")
     how.add_argument(
         "--delivery", choices=get_args(Delivery), default=default.delivery,
@@ -209,6 +221,7 @@ def _run(arguments: argparse.Namespace) -> int:
         delivery=arguments.delivery, accelerator=arguments.accel, report=arguments.report,
         only=tuple(arguments.only), controls=not arguments.no_controls, mdev_type=arguments.type,
         trace=trace_file(arguments), store=arguments.store, domain=arguments.domain, portal=arguments.portal,
+        rig=arguments.rig, kernel=arguments.kernel,
     )  # fmt: skip
     suite: Suite = load_suite("isolation")
     with lock(options.report):

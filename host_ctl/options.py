@@ -14,6 +14,8 @@ from host_ctl.mdev_type import TYPES
 Delivery = Literal["message", "eventfd"]
 Accelerator = Literal["auto", "tcg", "kvm"]
 Portal = Literal["auto", "trapped", "mapped"]
+RigName = Literal["agent", "linux"]
+KernelName = Literal["6.1", "6.12", "backports"]
 
 DEFAULT_TYPE = "dsa-1dwq-v1"
 RUN_TYPES = ("dsa-1dwq-v1", "dsa-1dwq-cfg-v1", "dsa-pf-v1")
@@ -23,6 +25,9 @@ MIN_GUESTS = 2
 """One guest alone has nobody to reach."""
 MAX_GUESTS = 128
 MAX_VECTORS = 32
+MAX_LINUX_GUESTS = 16
+HOSTILE_AGENTS = 3
+"""Guests with an agent beside those with Linux: they attack, and the controls need two that watch a third."""
 MAX_SEED = 2**63 - 1
 SPARE = 2
 """Mdevs that a run's device has room for beside one for each guest."""
@@ -45,7 +50,8 @@ class OptionsError(HostError):
 class RunOptions:
     """A run. vectors: those of each guest besides vector 0. only: scenarios whose name contains one of these; empty: all.
     store: organisation of the message store; domain: scope of the interrupt domains over it.
-    trace: a file for all that guests do to their devices; None: none is written.
+    trace: a file for all that guests do to their devices; None: none is written. rig linux: `guests` run Linux, of the kernel
+    `kernel`, and HOSTILE_AGENTS further ones the agent; `vectors` are the agents'.
 
     Raises OptionsError, with everything that is wrong at once.
     """
@@ -63,10 +69,12 @@ class RunOptions:
     store: str = DEFAULT_STORE
     domain: str = DEFAULT_DOMAIN
     portal: Portal = "auto"
+    rig: RigName = "agent"
+    kernel: KernelName = "6.12"
 
     def __post_init__(self) -> None:
         problems = (
-            *_in_range("--guests", self.guests, MIN_GUESTS, MAX_GUESTS),
+            *_in_range("--guests", self.guests, *((1, MAX_LINUX_GUESTS) if self.linux else (MIN_GUESTS, MAX_GUESTS))),
             *_in_range("--vectors", self.vectors, 1, MAX_VECTORS),
             *_in_range("--seed", self.seed, 0, MAX_SEED),
             *_one_of("--delivery", self.delivery, get_args(Delivery)),
@@ -76,7 +84,10 @@ class RunOptions:
             *_one_of("--store", self.store, STORES),
             *_one_of("--domain", self.domain, DOMAINS),
             *self._store_problems(),
+            *_one_of("--rig", self.rig, get_args(RigName)),
+            *_one_of("--kernel", self.kernel, get_args(KernelName)),
             *self._type_problems(),
+            *self._linux_problems(),
             *(() if all(self.only) else ("--only needs a part of a scenario's name, not an empty word",)),
         )
         if problems:
@@ -99,7 +110,7 @@ class RunOptions:
     @property
     def store_size(self) -> StoreSize:
         """The store that the run's mdevs fit into, and SPARE more."""
-        return store_size(self.organisation, self.scope, self.guests + SPARE, self.vectors)
+        return store_size(self.organisation, self.scope, self.all_guests + SPARE, self.vectors)
 
     def _store_problems(self) -> tuple[str, ...]:
         if self.store not in STORES or self.domain not in DOMAINS:
@@ -113,7 +124,7 @@ class RunOptions:
         if not 1 <= self.vectors <= MAX_VECTORS:  # said already, and no store has a size for it
             return ()
         size, most = self.store_size, {Organisation.ARRAY: MAX_ARRAY, Organisation.TABLE: MAX_POOL}
-        needed = (self.guests + SPARE) * self.vectors
+        needed = (self.all_guests + SPARE) * self.vectors
         too_large = size.num_ims > most.get(self.organisation, size.num_ims) or (
             self.organisation is Organisation.MSIX and needed >= MAX_MSIX
         )
@@ -126,6 +137,26 @@ class RunOptions:
     def shares_nothing(self) -> bool:
         """The guests get devices of their own: scenarios about what mdevs share are left out."""
         return self.mdev_type in TYPES and TYPES[self.mdev_type].own is not None
+
+    @property
+    def linux(self) -> bool:
+        """Guests with Linux take part."""
+        return self.rig == "linux"
+
+    @property
+    def agents(self) -> int:
+        """Guests with an agent; they are numbered first."""
+        return HOSTILE_AGENTS if self.linux else self.guests
+
+    @property
+    def all_guests(self) -> int:
+        """Guests of the run."""
+        return self.agents + (self.guests if self.linux else 0)
+
+    def _linux_problems(self) -> tuple[str, ...]:
+        if self.linux and self.accelerator == "kvm":
+            return ("--rig linux needs --accel tcg: what Linux does under KVM, which needs mapped portals, has not been tried",)
+        return ()
 
     def _type_problems(self) -> tuple[str, ...]:
         if not self.shares_nothing:
@@ -161,6 +192,8 @@ class RunOptions:
         """The command line that repeats this run."""
         words = ["vdsa", "run", "--guests", str(self.guests), "--vectors", str(self.vectors), "--seed", str(self.seed)]
         words += ["--delivery", self.delivery, "--accel", self.accelerator]
+        if self.linux:
+            words += ["--rig", "linux", "--kernel", self.kernel]
         if self.mdev_type != DEFAULT_TYPE:
             words += ["--type", self.mdev_type]
         if self.store != DEFAULT_STORE:

@@ -51,6 +51,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     only: Annotated[tuple[str, ...], _about("patterns that scenarios were chosen by; empty: all of them")] = ()
     controls: Annotated[bool, _about("whether faults were planted")] = True
     mdev_type: Annotated[Text, _about("mdev type of the guests' devices")] = "dsa-1dwq-v1"
+    rig: Annotated[Literal["agent", "linux"], _about("agent: bare-metal agents; linux: guests with Linux beside them")] = "agent"
+    kernel: Annotated[str, _about("release of the Linux guests' kernel; empty: there was none")] = ""
 
 
 class Guest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -88,24 +89,33 @@ class PrivateApt:
         (self.folder / "sources.list").write_text("".join(lines))
         self._apt_get("update", seconds=_UPDATE_SECONDS)
 
-    def plan(self, package: str) -> list[Planned]:
-        """What a download of `package` with all it depends on would fetch. Raises AptError."""
-        printed = self._apt_get("install", "-y", "--print-uris", *self._wanted(package), seconds=_QUERY_SECONDS)
+    def plan(self, *packages: str) -> list[Planned]:
+        """What a download of `packages`, each with all it depends on, would fetch. Raises AptError."""
+        printed = self._apt_get("install", "-y", "--print-uris", *self._wanted(*packages), seconds=_QUERY_SECONDS)
         return list(parse_plan(printed))
 
-    def download(self, package: str) -> list[Path]:
-        """Fetch `package` and all it depends on; returns the .deb files. Raises AptError."""
-        self._apt_get("install", "-y", "--download-only", *self._wanted(package), seconds=_DOWNLOAD_SECONDS)
+    def download(self, *packages: str) -> list[Path]:
+        """Fetch `packages` and all they depend on; returns the .deb files there are now. Raises AptError."""
+        self._apt_get("install", "-y", "--download-only", *self._wanted(*packages), seconds=_DOWNLOAD_SECONDS)
         return sorted((self.folder / "cache/archives").glob("*.deb"))
+
+    def fetch(self, *packages: str) -> list[Path]:
+        """Fetch `packages`, each a name or name=version, by themselves; returns their .deb files. Raises AptError."""
+        with tempfile.TemporaryDirectory(prefix="fetch-", dir=self.folder) as scratch:
+            self._apt_get("download", *packages, seconds=_DOWNLOAD_SECONDS, folder=Path(scratch))
+            fetched = [path.rename(self.folder / path.name) for path in sorted(Path(scratch).glob("*.deb"))]
+        if len(fetched) != len(packages):
+            raise AptError(f"apt-get download of {len(packages)} packages left {len(fetched)} files")
+        return fetched
 
     def _kind(self) -> str:
         return f"deb [arch={_architecture()} target=Packages signed-by={self.keyring}]"
 
-    def _wanted(self, package: str) -> tuple[str, ...]:
-        return ("-t", self.suites[-1], package)
+    def _wanted(self, *packages: str) -> tuple[str, ...]:
+        return ("-t", self.suites[-1], *packages)
 
-    def _apt_get(self, *arguments: str, seconds: float) -> str:
-        return _run(["apt-get", "-c", str(self.folder / "apt.conf"), "-qq", *arguments], seconds)
+    def _apt_get(self, *arguments: str, seconds: float, folder: Path | None = None) -> str:
+        return _run(["apt-get", "-c", str(self.folder / "apt.conf"), "-qq", *arguments], seconds, folder)
 
 
 class SourceApt(PrivateApt):

@@ -85,6 +85,8 @@ static uint64_t gencap(const struct idxd *idxd)
 		value |= GENCAP_CMDCAP;
 	if (!has(idxd, IDXD_FIXED_CONFIG))
 		value |= GENCAP_CONFIG;
+	if (has(idxd, IDXD_EVENT_LOG))
+		value |= GENCAP_EVENT_LOG | GENCAP_EVENT_LOG_OVERFLOW;
 	return value;
 }
 

@@ -140,6 +140,7 @@ static void enable_device(struct idxd *idxd)
 
 	if (error == CMDERR_NONE) {
 		wq_lay_out(idxd);
+		event_log_enable(&idxd->event_log, idxd->gencfg);
 		idxd->state = DEVICE_ENABLED;
 	}
 	finish(idxd, error, 0);
@@ -265,10 +266,10 @@ static void dispatch(struct idxd *idxd, uint32_t code, uint32_t operand)
 
 static void refuse_while_active(struct idxd *idxd)
 {
-	const uint64_t swerror[4] = { SWERROR_VALID | (uint64_t)SWERR_CMD_ACTIVE << 8 };
+	const struct error_report report = { .swerror = { SWERROR_VALID | (uint64_t)SWERR_CMD_ACTIVE << 8 } };
 
 	pthread_mutex_unlock(&idxd->lock);
-	registers_error(idxd, UINT32_MAX, swerror);
+	registers_error(idxd, UINT32_MAX, &report);
 	pthread_mutex_lock(&idxd->lock);
 }
 

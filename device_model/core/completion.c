@@ -3,15 +3,30 @@
 
 #include "turn.h"
 
-static void report_error(struct turn *turn, const struct request *request, uint8_t status, uint64_t address, uint32_t invalid_flags)
+/* What an entry of the event log has beyond SWERROR (5.9.1): what software needs to finish the descriptor in the device's place. */
+static uint64_t more_of(const struct turn *turn, const struct request *request)
 {
-	uint64_t swerror[4] = {
-		SWERROR_VALID | SWERROR_DESC_VALID | SWERROR_WQ_VALID | (uint64_t)status << 8 |
-			(uint64_t)turn->index << 16 | (uint64_t)request->opcode << 32 | (uint64_t)request->terms->pasid << 40,
-		0,
-		address,
-		0,
+	uint64_t more = 0;
+
+	if (request->flags & DESC_F_RCI)
+		more = EVL_MORE_HANDLE(request->handle) | EVL_MORE_RCI | (turn->wq->current.portal == PORTAL_IMS ? EVL_MORE_IMS : 0);
+	return request->flags & DESC_F_RCR ? more | EVL_MORE_RCR : more;
+}
+
+/* lost: the outcome whose record could not be written. NULL: there is none. */
+static void report_error(struct turn *turn, const struct request *request, uint8_t status, uint64_t address, uint32_t invalid_flags,
+			 const struct outcome *lost)
+{
+	struct error_report report = {
+		.swerror = {
+			SWERROR_VALID | SWERROR_DESC_VALID | SWERROR_WQ_VALID | (uint64_t)status << 8 |
+				(uint64_t)turn->index << 16 | (uint64_t)request->opcode << 32 |
+				(uint64_t)request->terms->pasid << 40,
+			0,
+			address,
+		},
 	};
+	uint64_t *swerror = report.swerror;
 
 	if (request->in_batch) {
 		swerror[0] |= SWERROR_BATCH_MEMBER;
@@ -27,14 +42,20 @@ static void report_error(struct turn *turn, const struct request *request, uint8
 	}
 	if (status == STATUS_CR_FAULT)
 		swerror[0] |= SWERROR_WRITE;
+	if (status == STATUS_HANDLE || status == STATUS_CR_FAULT)
+		report.more = more_of(turn, request);
+	if (lost)
+		memcpy(report.record, lost, CR_SIZE);
 	turn_leave(turn);
-	registers_error(turn->idxd, turn->index, swerror);
+	registers_error(turn->idxd, turn->index, &report);
 }
 
 uint8_t discard(struct turn *turn, const struct request *request, uint8_t status)
 {
+	const struct outcome lost = { .status = status }; /* it was not executed: who is given this record sees an error */
+
 	turn_note(turn, request, LEDGER_COMPLETED, status);
-	report_error(turn, request, status, request->cr_address, 0);
+	report_error(turn, request, status, request->cr_address, 0, status == STATUS_CR_FAULT ? &lost : NULL);
 	return status;
 }
 
@@ -67,12 +88,13 @@ static uint8_t record_or_report(struct turn *turn, const struct request *request
 
 	if (!(request->flags & DESC_F_CRAV)) {
 		if (!quiet)
-			report_error(turn, request, outcome->status, outcome->fault_address, (uint32_t)field(outcome->tail, 0, 4));
+			report_error(turn, request, outcome->status, outcome->fault_address,
+				     (uint32_t)field(outcome->tail, 0, 4), NULL);
 		return outcome->status;
 	}
 	if ((quiet && !(request->flags & DESC_F_RCR)) || write_record(turn, request, outcome))
 		return outcome->status;
-	report_error(turn, request, STATUS_CR_FAULT, request->cr_address, 0);
+	report_error(turn, request, STATUS_CR_FAULT, request->cr_address, 0, outcome);
 	return STATUS_CR_FAULT;
 }
 

@@ -69,5 +69,7 @@ enum command_error check_device(const struct idxd *idxd)
 		return CMDERR_GROUP_CONFIG;
 	if (!wqs_are_grouped(idxd))
 		return CMDERR_WQ_GROUP;
-	return engines_are_grouped(idxd) ? CMDERR_NONE : CMDERR_ENGINE_GROUP;
+	if (!engines_are_grouped(idxd))
+		return CMDERR_ENGINE_GROUP;
+	return event_log_check(&idxd->event_log, idxd->gencfg);
 }

@@ -17,6 +17,7 @@ static void power_on(struct idxd *idxd)
 	registers_reset(idxd);
 	idxd->cmdstatus = 0;
 	memset(idxd->swerror, 0, sizeof(idxd->swerror));
+	memset(&idxd->event_log, 0, sizeof(idxd->event_log));
 	idxd->bus_master = idxd->config.num_msix == 0;
 }
 
@@ -126,7 +127,7 @@ static bool begin_halt(struct idxd *idxd)
 
 void idxd_halt(struct idxd *idxd)
 {
-	const uint64_t swerror[4] = { SWERROR_VALID | (uint64_t)SWERR_PCI_CONFIG << 8 };
+	const struct error_report report = { .swerror = { SWERROR_VALID | (uint64_t)SWERR_PCI_CONFIG << 8 } };
 	bool halted;
 
 	pthread_mutex_lock(&idxd->lock);
@@ -136,7 +137,7 @@ void idxd_halt(struct idxd *idxd)
 		return;
 	for (uint32_t i = 0; i < idxd->config.num_wqs; i++)
 		(void)idxd_wq_command(idxd, i, WQ_ABORT); /* a queue that is disabled is quiet */
-	registers_error(idxd, UINT32_MAX, swerror);
+	registers_error(idxd, UINT32_MAX, &report);
 	pthread_mutex_lock(&idxd->lock);
 	if (idxd->genctrl & GENCTRL_HALT_INT)
 		registers_raise(idxd, INTCAUSE_HALT);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "dma.h"
+#include "eventlog.h"
 #include "fault.h"
 #include "formats.h"
 #include "ledger.h"
@@ -29,7 +30,8 @@ enum idxd_features {
 	IDXD_NO_CMDCAP = 1 << 2,    /* GENCAP[4] 0: the commands of table 9-6 and no others, so no handles either */
 	IDXD_FIXED_CONFIG = 1 << 3, /* GENCAP[31] 0: groups, sizes and limits are fixed, mode and PASID are not */
 	IDXD_NO_PASID = 1 << 4,     /* no PASID capability: no work queue can have PASID Enable */
-	IDXD_ALL_FEATURES = (1 << 5) - 1,
+	IDXD_EVENT_LOG = 1 << 5,    /* GENCAP[14:13], GENCAP[32]: errors may go to a log in memory (5.9) */
+	IDXD_ALL_FEATURES = (1 << 6) - 1,
 };
 
 struct idxd_config {
@@ -54,8 +56,8 @@ struct idxd_ports {
 	 * nothing is there, every access is a fault. True: dma_leave must follow, on the same thread. */
 	bool (*dma_enter)(void *ctx, bool pasid_enable, uint32_t pasid, struct dma_space *space);
 	void (*dma_leave)(void *ctx, struct dma_space *space);
-	/* An error that has no completion record to go to, in the format of SWERROR (9.2.15). */
-	void (*error)(void *ctx, uint32_t wq, const uint64_t swerror[4]);
+	/* An error that has no completion record to go to. wq: UINT32_MAX, of no queue. */
+	void (*error)(void *ctx, uint32_t wq, const struct error_report *report);
 	/* Where the message store `queue` is kept; with another organisation it is not used. */
 	struct host_memory_port memory;
 };

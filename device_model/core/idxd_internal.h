@@ -75,6 +75,8 @@ struct idxd {
 	uint32_t state; /* GENSTS[1:0] */
 	uint32_t gencfg, genctrl, intcause, cmdstatus;
 	uint64_t swerror[4];
+	struct event_log event_log;
+	bool logging; /* a thread is appending to the event log */
 	struct group *groups; /* num_groups */
 	struct wq *wqs;
 	struct work *storage; /* total_wq_size descriptors */
@@ -94,7 +96,7 @@ void registers_reset(struct idxd *idxd);
 /* Sets `cause` in INTCAUSE and sends the interrupt of vector 0. Gives up the lock meanwhile. */
 void registers_raise(struct idxd *idxd, uint32_t cause);
 /* Records an error that has no completion record (5.8) and passes it on. Takes the lock. */
-void registers_error(struct idxd *idxd, uint32_t wq, const uint64_t swerror[4]);
+void registers_error(struct idxd *idxd, uint32_t wq, const struct error_report *report);
 
 /* capabilities.c */
 /* The register at an offset that is a multiple of 8, up to OFFSETS, and CMDCAP and IAACAP; else 0. */

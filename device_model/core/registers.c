@@ -9,6 +9,7 @@ void registers_reset(struct idxd *idxd)
 	idxd->gencfg = idxd->config.features & IDXD_FIXED_CONFIG ? GENCFG_USER_INTERRUPTS : 0;
 	idxd->genctrl = 0;
 	idxd->intcause = 0;
+	event_log_reset(&idxd->event_log);
 	wqcfg_power_on(idxd);
 }
 
@@ -29,25 +30,81 @@ void registers_raise(struct idxd *idxd, uint32_t cause)
 		pthread_cond_broadcast(&idxd->settled);
 }
 
-void registers_error(struct idxd *idxd, uint32_t wq, const uint64_t swerror[4])
+/* Lock held. */
+static void note_error(struct idxd *idxd, const struct error_report *report)
 {
-	pthread_mutex_lock(&idxd->lock);
 	if (idxd->swerror[0] & SWERROR_VALID) {
 		idxd->swerror[0] |= SWERROR_OVERFLOW;
 	} else {
 		/* Overflow is cleared by software only (9.2.15). */
 		const uint64_t overflow = idxd->swerror[0] & SWERROR_OVERFLOW;
 
-		memcpy(idxd->swerror, swerror, sizeof(idxd->swerror));
+		memcpy(idxd->swerror, report->swerror, sizeof(idxd->swerror));
 		idxd->swerror[0] |= overflow;
 		if (idxd->genctrl & GENCTRL_SOFTERR_INT)
 			registers_raise(idxd, INTCAUSE_SWERR);
 	}
+}
+
+/* No lock held. The device's own address space: EVLCFG has no PASID Enable here. */
+static bool write_event(struct idxd *idxd, uint64_t address, const struct error_report *report)
+{
+	uint8_t entry[EVL_ENTRY_SIZE];
+	struct dma_space space;
+	size_t done;
+	bool written;
+
+	event_log_entry(report, entry);
+	if (!idxd->ports.dma_enter(idxd->ports.ctx, false, 0, &space))
+		return false;
+	written = space.ops->write(&space, address, entry, sizeof(entry), &done) == DMA_OK;
+	idxd->ports.dma_leave(idxd->ports.ctx, &space);
+	return written;
+}
+
+/*
+ * Lock held, given up while the entry is written, one at a time. Errors of descriptors are reported in the turn of an engine, so
+ * whatever waits for its descriptors waits for this.
+ */
+static void log_event(struct idxd *idxd, const struct error_report *report)
+{
+	uint64_t address;
+	bool written;
+
+	while (idxd->logging)
+		pthread_cond_wait(&idxd->settled, &idxd->lock);
+	written = event_log_place(&idxd->event_log, &address);
+	if (written) {
+		idxd->logging = true;
+		pthread_mutex_unlock(&idxd->lock);
+		written = write_event(idxd, address, report);
+		pthread_mutex_lock(&idxd->lock);
+		idxd->logging = false;
+		pthread_cond_broadcast(&idxd->settled);
+	}
+	if (!written)
+		note_error(idxd, &event_log_failure);
+	else if (event_log_appended(&idxd->event_log, idxd->genctrl))
+		registers_raise(idxd, INTCAUSE_EVENT_LOG);
+}
+
+void registers_error(struct idxd *idxd, uint32_t wq, const struct error_report *report)
+{
+	pthread_mutex_lock(&idxd->lock);
+	if (event_log_takes(&idxd->event_log, report))
+		log_event(idxd, report);
+	else
+		note_error(idxd, report);
 	pthread_mutex_unlock(&idxd->lock);
-	idxd->ports.error(idxd->ports.ctx, wq, swerror);
+	idxd->ports.error(idxd->ports.ctx, wq, report);
 }
 
 /* ---- fixed registers ---- */
+
+static bool has_event_log(const struct idxd *idxd)
+{
+	return idxd->config.features & IDXD_EVENT_LOG;
+}
 
 /* A 64-bit word at an offset that is a multiple of 8. */
 static uint64_t read_fixed(const struct idxd *idxd, uint64_t offset)
@@ -68,6 +125,8 @@ static uint64_t read_fixed(const struct idxd *idxd, uint64_t offset)
 	}
 	if (offset >= REG_SWERROR && offset < REG_SWERROR + 32)
 		return idxd->swerror[(offset - REG_SWERROR) / 8];
+	if (has_event_log(idxd) && offset >= REG_EVLCFG && offset <= REG_EVLSTATUS)
+		return event_log_read(&idxd->event_log, offset - REG_EVLCFG);
 	return capabilities_read(idxd, offset);
 }
 
@@ -81,13 +140,20 @@ static uint32_t merge(uint32_t old, uint32_t value, uint32_t mask)
 	return (old & ~mask) | (value & mask);
 }
 
+/* Event Log Enable is writable without configuration support too (9.2.8). */
+static uint32_t gencfg_writable(const struct idxd *idxd)
+{
+	const uint32_t log = has_event_log(idxd) && idxd->state == DEVICE_DISABLED ? GENCFG_EVENT_LOG : 0;
+
+	return configurable(idxd) ? GENCFG_USER_INTERRUPTS | log : log;
+}
+
 /* lanes: the bits of the dword that the write brings. */
 static void write_fixed(struct idxd *idxd, uint64_t offset, uint32_t value, uint32_t lanes)
 {
 	switch (offset) {
 	case REG_GENCFG:
-		if (configurable(idxd))
-			idxd->gencfg = merge(idxd->gencfg, value, lanes & GENCFG_USER_INTERRUPTS);
+		idxd->gencfg = merge(idxd->gencfg, value, lanes & gencfg_writable(idxd));
 		break;
 	case REG_GENCTRL:
 		idxd->genctrl = merge(idxd->genctrl, value, lanes & GENCTRL_MASK);
@@ -102,8 +168,10 @@ static void write_fixed(struct idxd *idxd, uint64_t offset, uint32_t value, uint
 	case REG_SWERROR: /* W1C of Valid and Overflow */
 		idxd->swerror[0] &= ~((uint64_t)(value & lanes) & (SWERROR_VALID | SWERROR_OVERFLOW));
 		break;
-	default:
-		break; /* read-only, or reserved: ignored */
+	default: /* read-only, or reserved: ignored */
+		if (has_event_log(idxd) && offset >= REG_EVLCFG && offset < REG_EVLSTATUS + 8)
+			event_log_write(&idxd->event_log, offset - REG_EVLCFG, value, lanes, idxd->state == DEVICE_DISABLED);
+		break;
 	}
 }
 

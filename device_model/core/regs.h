@@ -23,6 +23,8 @@ enum {
 	REG_CMDSTATUS = 0xA8,
 	REG_CMDCAP = 0xB0,
 	REG_SWERROR = 0xC0, /* 32 bytes */
+	REG_EVLCFG = 0xE0, /* 16 bytes */
+	REG_EVLSTATUS = 0xF0,
 	REG_IAACAP = 0x180, /* IAA of version 2 and later */
 	REG_FIXED_END = 0x200,
 	REG_DUMMY_PORTAL = 0xF000, /* 9.2.26: writes ignored, reads all ones */
@@ -33,10 +35,12 @@ enum { VERSION_1_0 = 0x100, VERSION_2_0 = 0x200 };
 #define GENCAP_OVERLAP_COPY (1ull << 1)
 #define GENCAP_CACHE_CONTROL (1ull << 2)
 #define GENCAP_CMDCAP (1ull << 4)
+#define GENCAP_EVENT_LOG (1ull << 13) /* entries of 64 bytes */
 #define GENCAP_MAX_XFER_SHIFT 16
 #define GENCAP_MAX_BATCH_SHIFT 21
 #define GENCAP_IMS_SHIFT 25 /* 6 bits, units of 256 entries */
 #define GENCAP_CONFIG (1ull << 31)
+#define GENCAP_EVENT_LOG_OVERFLOW (1ull << 32) /* a full event log drops */
 
 #define WQCAP_CFG_SIZE_SHIFT 24 /* WQCFG has 2^(N + 5) bytes */
 #define WQCAP_DEDICATED (1ull << 49)
@@ -45,13 +49,13 @@ enum { VERSION_1_0 = 0x100, VERSION_2_0 = 0x200 };
 #define WQCAP_OPCFG (1ull << 54)
 
 /* GENCFG (9.2.8) */
-enum { GENCFG_USER_INTERRUPTS = 1u << 12 };
+enum { GENCFG_USER_INTERRUPTS = 1u << 12, GENCFG_EVENT_LOG = 1u << 13 };
 
 /* GENCTRL (9.2.9), GENSTS (9.2.10), INTCAUSE (9.2.11) */
-enum { GENCTRL_SOFTERR_INT = 1u << 0, GENCTRL_HALT_INT = 1u << 1, GENCTRL_MASK = 0x7 };
+enum { GENCTRL_SOFTERR_INT = 1u << 0, GENCTRL_HALT_INT = 1u << 1, GENCTRL_EVENT_LOG_INT = 1u << 2, GENCTRL_MASK = 0x7 };
 enum { RESET_TYPE_SHIFT = 2, RESET_BY_COMMAND = 0, RESET_BY_FLR = 1 }; /* in GENSTS */
 enum { DEVICE_DISABLED = 0, DEVICE_ENABLED = 1, DEVICE_DRAINING = 2, DEVICE_HALTED = 3 };
-enum { INTCAUSE_SWERR = 1u << 0, INTCAUSE_CMD = 1u << 1, INTCAUSE_HALT = 1u << 4 };
+enum { INTCAUSE_SWERR = 1u << 0, INTCAUSE_CMD = 1u << 1, INTCAUSE_HALT = 1u << 4, INTCAUSE_EVENT_LOG = 1u << 5 };
 
 /* CMD and CMDSTATUS (9.2.12, 9.2.13) */
 #define CMD_OPERAND(cmd) ((cmd) & 0xFFFFFu)
@@ -93,6 +97,8 @@ enum command_error {
 	CMDERR_GROUP_CONFIG = 0x15,
 	CMDERR_WQ_GROUP = 0x16,
 	CMDERR_ENGINE_GROUP = 0x17,
+	CMDERR_EVENT_LOG = 0x19,
+	CMDERR_PASID = 0x1B,
 	CMDERR_DEV_NOT_ENABLED = 0x20,
 	CMDERR_WQ_NOT_DISABLED = 0x21,
 	CMDERR_WQ_SIZE = 0x22,
@@ -118,7 +124,7 @@ enum command_error {
 #define SWERROR_BATCH_MEMBER (1ull << 4)
 #define SWERROR_WRITE (1ull << 5) /* of a page fault */
 #define SWERROR_INFO_VALID (1ull << 7)
-enum { SWERR_PCI_CONFIG = 0x51, SWERR_CMD_ACTIVE = 0x52, SWERR_DWQ_FULL = 0x53 };
+enum { SWERR_PCI_CONFIG = 0x51, SWERR_CMD_ACTIVE = 0x52, SWERR_DWQ_FULL = 0x53, SWERR_EVENT_LOG = 0x54 };
 
 /* ---- tables ---- */
 

@@ -136,10 +136,10 @@ void idxd_submit(struct idxd *idxd, uint32_t index, enum portal portal, const ui
 		arbiter_update(idxd, index);
 	pthread_mutex_unlock(&idxd->lock);
 	if (reason == DROP_WQ_FULL) {
-		const uint64_t swerror[4] = { SWERROR_VALID | SWERROR_WQ_VALID | (uint64_t)SWERR_DWQ_FULL << 8 |
-					      (uint64_t)index << 16 };
+		const struct error_report report = { .swerror = { SWERROR_VALID | SWERROR_WQ_VALID | (uint64_t)SWERR_DWQ_FULL << 8 |
+								  (uint64_t)index << 16 } };
 
-		registers_error(idxd, index, swerror);
+		registers_error(idxd, index, &report);
 	}
 }
 

@@ -71,7 +71,7 @@ static bool on_memory_update(void *ctx, uint64_t address, uint32_t clear, uint32
 	return host_memory_update(platform->memory, address, clear, set, NULL);
 }
 
-static void on_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
+static void on_error(void *ctx, uint32_t wq, const struct error_report *report)
 {
 	struct platform *platform = ctx;
 	struct owner_slot *slot;
@@ -86,7 +86,7 @@ static void on_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
 	pthread_mutex_unlock(&platform->lock);
 	if (!owner)
 		return;
-	owner->error(owner->ctx, swerror);
+	owner->error(owner->ctx, report);
 	pthread_mutex_lock(&platform->lock);
 	if (--slot->inside == 0)
 		pthread_cond_broadcast(&platform->left);

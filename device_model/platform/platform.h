@@ -11,7 +11,7 @@ struct platform;
 /* Whom an error of a work queue is passed on to. Called with no lock held. */
 struct wq_owner {
 	void *ctx;
-	void (*error)(void *ctx, const uint64_t swerror[4]);
+	void (*error)(void *ctx, const struct error_report *report);
 };
 
 /* run_engines: false gives a device whose engines are stepped by idxd_engine_step(), for tests of the core. NULL: out of memory, bad value. */

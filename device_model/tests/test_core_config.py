@@ -171,7 +171,7 @@ def test_config_access_outside_is_refused(guest: GuestView, offset: int, size: i
     ("register", "value"),
     [
         (0x00, 0x100),
-        (0x10, 0x00B5_0016),
+        (0x10, 0x1_00B5_2016),
         (0x38, 1),
         (0x40, 0x1_003F_03FF),
         (0xB0, 0x67FE),

@@ -136,7 +136,7 @@ def test_capacity_that_is_no_power_of_two_is_a_typed_error(capacity: int) -> Non
         DeviceConfig(total_wq_size=65536),
         DeviceConfig(num_msix=2049),
         DeviceConfig(kind=2),
-        DeviceConfig(features=32),
+        DeviceConfig(features=64),
         DeviceConfig(num_ims=255),
         DeviceConfig(num_ims=64 * 256),
         DeviceConfig(max_xfer_log2=11),

@@ -56,7 +56,7 @@ def traced(tmp_path: Path, act: Callable[[GuestView], object], **options: int) -
         (lambda g: g.read(WQCFG + 24), "WQCFG[0].Status -> 0x60000000 ModeSupport State=Enabled"),
         (lambda g: g.write(MSIXPERM + 8, 4), "MSIXPERM[1] <- 0x00000004 Ignore"),
         (lambda g: g.write(MSIX_TABLE + 0x1C, 1), "MSIX[1].Control <- 0x00000001 Mask"),
-        (lambda g: g.read(0xE0, 8), "EVLCFG[0] -> 0x0000000000000000 (not modelled)"),
+        (lambda g: g.read(0x100, 8), "IDCAP -> 0x0000000000000000 (not modelled)"),
         (lambda g: g.read(0x1234), "BAR0+0x1234 -> 0x00000000 (no register)"),
         (lambda g: g.read(0x04, 2, CONFIG), "config.Command -> 0x0006 Memory BusMaster"),
         (lambda g: g.client.region_read(CONFIG, 0, 4096), "config+0x0 -> 4096 bytes"),

@@ -79,9 +79,9 @@ def started(machine: Machine, name: str) -> tuple[GuestView, Probed, int]:
 @pytest.mark.parametrize(
     ("name", "gencap", "wqcap", "groups", "engines", "cmdcap"),
     [
-        (FIXED, 0x00B50016, 1 << 49 | 1 << 16 | 16, 1, 1, 0x67FE),
-        (CFG, 0x80B50016, 1 << 49 | 1 << 16 | 16, 1, 1, 0x67FE),
-        (PF, 0x80B50016, 0b1101 << 49 | 4 << 16 | 128, 4, 2, 0x1FFE),
+        (FIXED, 0x100B52016, 1 << 49 | 1 << 16 | 16, 1, 1, 0x67FE),
+        (CFG, 0x180B52016, 1 << 49 | 1 << 16 | 16, 1, 1, 0x67FE),
+        (PF, 0x180B52016, 0b1101 << 49 | 4 << 16 | 128, 4, 2, 0x1FFE),
         (IAX, 0x80150014, 0b1101 << 49 | 1 << 16 | 64, 1, 1, 0x1FFE),
     ],
 )

@@ -155,7 +155,7 @@ def test_bits_that_may_be_written_follow_the_capabilities(tmp_path: Path) -> Non
     with Machine(tmp_path) as machine:
         narrow = {first: writable for first, _, _, writable, _ in machine.plug().mdev.vdev.layout.ranges(BAR0)}
 
-    assert (wide[0x80], narrow[0x80]) == (0x3000, 0)
+    assert (wide[0x80], narrow[0x80]) == (0x3000, 0x2000)
     assert (wide[0x1000], narrow[0x600]) == (0xFFFF, 0)
     assert (wide[0x1008], narrow[0x608]) == (0x3FFFFFF1, 0x3FFFFF01)
     assert (wide[0x820], narrow[0x420]) == (0xFFFFFFFF, 0)

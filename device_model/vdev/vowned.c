@@ -60,12 +60,12 @@ static void on_dma_leave(void *ctx, struct dma_space *space)
 }
 
 /* The device's own SWERROR has it already; there is nobody else to tell. */
-static void on_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
+static void on_error(void *ctx, uint32_t wq, const struct error_report *report)
 {
 	const struct vowned *owned = ctx;
 
 	(void)wq;
-	(void)swerror;
+	(void)report;
 	observe_error(owned->vdev);
 }
 

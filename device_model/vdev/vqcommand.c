@@ -38,6 +38,7 @@ static void queue_quiet(struct vqueue *vq)
 		vq->gencfg = 0;
 		vq->genctrl = 0;
 		vq->intcause = 0;
+		event_log_reset(&vq->event_log);
 		vqcfg_reset(vq);
 		for (unsigned i = 0; i < vq->config.num_vectors; i++)
 			vq->vectors[i].handle_live = false;
@@ -84,8 +85,12 @@ static enum command_error enable_device(struct vqueue *vq)
 		return CMDERR_BUS_MASTER;
 	error = vqcfg_check_device(vq);
 	if (error == CMDERR_NONE)
-		vq->state = DEVICE_ENABLED;
-	return error;
+		error = event_log_check(&vq->event_log, vq->gencfg);
+	if (error != CMDERR_NONE)
+		return error;
+	event_log_enable(&vq->event_log, vq->gencfg);
+	vq->state = DEVICE_ENABLED;
+	return CMDERR_NONE;
 }
 
 static enum command_error check_enable_wq(const struct vqueue *vq, uint32_t operand)
@@ -238,10 +243,10 @@ void vqcommand_write(struct vqueue *vq, uint32_t cmd)
 	const uint32_t code = CMD_CODE(cmd);
 
 	if (vq->cmdstatus & CMDSTATUS_ACTIVE) {
-		const uint64_t swerror[4] = { SWERROR_VALID | (uint64_t)SWERR_CMD_ACTIVE << 8 };
+		const struct error_report report = { .swerror = { SWERROR_VALID | (uint64_t)SWERR_CMD_ACTIVE << 8 } };
 
 		pthread_mutex_unlock(&vq->lock);
-		vqregs_error(vq, swerror);
+		vqregs_error(vq, &report);
 		pthread_mutex_lock(&vq->lock);
 		return;
 	}

@@ -11,6 +11,7 @@ void vqregs_reset(struct vqueue *vq)
 	vq->intcause = 0;
 	vq->cmdstatus = 0;
 	memset(vq->swerror, 0, sizeof(vq->swerror));
+	memset(&vq->event_log, 0, sizeof(vq->event_log));
 	vqcfg_reset(vq);
 }
 
@@ -28,25 +29,83 @@ void vqregs_raise(struct vqueue *vq, uint32_t cause)
 	pthread_mutex_lock(&vq->lock);
 }
 
-/* The guest's view of an error: its only work queue is WQ 0, and host PASIDs are not shown to it. */
-void vqregs_error(struct vqueue *vq, const uint64_t swerror[4])
+/* Lock held. */
+static void note_error(struct vqueue *vq, const struct error_report *report)
 {
-	const uint64_t hidden = 0xFFull << 16 | 0xFFFFFull << 40;
-
-	observe_error(vq->vdev);
-	pthread_mutex_lock(&vq->lock);
 	if (vq->swerror[0] & SWERROR_VALID) {
 		vq->swerror[0] |= SWERROR_OVERFLOW;
 	} else {
 		/* Overflow is cleared by software only (9.2.15). */
 		const uint64_t overflow = vq->swerror[0] & SWERROR_OVERFLOW;
 
-		memcpy(vq->swerror, swerror, sizeof(vq->swerror));
-		vq->swerror[0] = (vq->swerror[0] & ~hidden) | overflow;
+		memcpy(vq->swerror, report->swerror, sizeof(vq->swerror));
+		vq->swerror[0] |= overflow;
 		if (vq->genctrl & GENCTRL_SOFTERR_INT)
 			vqregs_raise(vq, INTCAUSE_SWERR);
 	}
+}
+
+/* No lock held. */
+static bool write_event(struct vqueue *vq, uint64_t address, const struct error_report *report)
+{
+	uint8_t entry[EVL_ENTRY_SIZE];
+	struct dma_space space;
+	size_t done;
+	bool written;
+
+	event_log_entry(report, entry);
+	if (!vmemory_enter(vq->vdev, &space))
+		return false;
+	written = space.ops->write(&space, address, entry, sizeof(entry), &done) == DMA_OK;
+	vmemory_leave(vq->vdev, &space);
+	return written;
+}
+
+/*
+ * Lock held, given up while the entry is written, one at a time. Errors of descriptors are passed on in the turn of an engine, so
+ * whatever waits for the queue to be quiet waits for this.
+ */
+static void log_event(struct vqueue *vq, const struct error_report *report)
+{
+	uint64_t address;
+	bool written;
+
+	while (vq->logging)
+		pthread_cond_wait(&vq->changed, &vq->lock);
+	written = event_log_place(&vq->event_log, &address);
+	if (written) {
+		vq->logging = true;
+		pthread_mutex_unlock(&vq->lock);
+		written = write_event(vq, address, report);
+		pthread_mutex_lock(&vq->lock);
+		vq->logging = false;
+		pthread_cond_broadcast(&vq->changed);
+	}
+	if (!written)
+		note_error(vq, &event_log_failure);
+	else if (event_log_appended(&vq->event_log, vq->genctrl))
+		vqregs_raise(vq, INTCAUSE_EVENT_LOG);
+}
+
+/* The guest's view of an error: its only work queue is WQ 0, its portals are for MSI-X, and host PASIDs are not shown to it. */
+void vqregs_error(struct vqueue *vq, const struct error_report *report)
+{
+	struct error_report shown = *report;
+
+	shown.swerror[0] &= ~(0xFFull << 16 | 0xFFFFFull << 40);
+	shown.more &= ~EVL_MORE_IMS;
+	observe_error(vq->vdev);
+	pthread_mutex_lock(&vq->lock);
+	if (event_log_takes(&vq->event_log, &shown))
+		log_event(vq, &shown);
+	else
+		note_error(vq, &shown);
 	pthread_mutex_unlock(&vq->lock);
+}
+
+static bool has_event_log(const struct vqueue *vq)
+{
+	return vq->config.gencap & GENCAP_EVENT_LOG;
 }
 
 /* ---- reading, as 64-bit words ---- */
@@ -85,6 +144,8 @@ static uint64_t read_fixed(const struct vqueue *vq, uint64_t offset)
 	}
 	if (offset >= REG_SWERROR && offset < REG_SWERROR + 32)
 		return vq->swerror[(offset - REG_SWERROR) / 8];
+	if (has_event_log(vq) && offset >= REG_EVLCFG && offset <= REG_EVLSTATUS)
+		return event_log_read(&vq->event_log, offset - REG_EVLCFG);
 	return 0;
 }
 
@@ -172,13 +233,19 @@ static bool write_vectors(struct vqueue *vq, uint64_t offset, uint32_t value)
 	return true;
 }
 
+/* Event Log Enable is writable without configuration support too (9.2.8). */
+static uint32_t gencfg_writable(const struct vqueue *vq)
+{
+	return (vqcfg_writable(vq) ? GENCFG_USER_INTERRUPTS : 0) | (has_event_log(vq) ? GENCFG_EVENT_LOG : 0);
+}
+
 /* Lock held. */
 static void write_fixed(struct vqueue *vq, uint64_t offset, uint32_t value)
 {
 	switch (offset) {
 	case REG_GENCFG:
-		if (vqcfg_writable(vq) && vq->state == DEVICE_DISABLED)
-			vq->gencfg = value & GENCFG_USER_INTERRUPTS;
+		if (vq->state == DEVICE_DISABLED)
+			vq->gencfg = value & gencfg_writable(vq);
 		break;
 	case REG_GENCTRL:
 		vq->genctrl = value & GENCTRL_MASK;
@@ -192,8 +259,10 @@ static void write_fixed(struct vqueue *vq, uint64_t offset, uint32_t value)
 	case REG_SWERROR: /* W1C of Valid and Overflow */
 		vq->swerror[0] &= ~((uint64_t)value & (SWERROR_VALID | SWERROR_OVERFLOW));
 		break;
-	default:
-		break; /* read-only, or reserved: ignored */
+	default: /* read-only, or reserved: ignored */
+		if (has_event_log(vq) && offset >= REG_EVLCFG && offset < REG_EVLSTATUS + 8)
+			event_log_write(&vq->event_log, offset - REG_EVLCFG, value, UINT32_MAX, vq->state == DEVICE_DISABLED);
+		break;
 	}
 }
 

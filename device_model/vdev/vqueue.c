@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static void on_error(void *ctx, const uint64_t swerror[4])
+static void on_error(void *ctx, const struct error_report *report)
 {
-	vqregs_error(ctx, swerror);
+	vqregs_error(ctx, report);
 }
 
 /* The guest's MSI-X portals are backed by the limited portal of the physical queue that takes handles of the message store (7.5.4). */
@@ -36,7 +36,7 @@ static bool begin_halt(struct vqueue *vq)
  */
 static void halt(struct vqueue *vq)
 {
-	const uint64_t swerror[4] = { SWERROR_VALID | (uint64_t)SWERR_PCI_CONFIG << 8 };
+	const struct error_report report = { .swerror = { SWERROR_VALID | (uint64_t)SWERR_PCI_CONFIG << 8 } };
 	bool halted;
 
 	pthread_mutex_lock(&vq->lock);
@@ -45,7 +45,7 @@ static void halt(struct vqueue *vq)
 	if (!halted)
 		return;
 	idxd_wq_command(platform_idxd(vq->platform), vq->config.wq, WQ_STOP);
-	vqregs_error(vq, swerror);
+	vqregs_error(vq, &report);
 	pthread_mutex_lock(&vq->lock);
 	if (vq->genctrl & GENCTRL_HALT_INT)
 		vqregs_raise(vq, INTCAUSE_HALT);

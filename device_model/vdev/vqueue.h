@@ -45,6 +45,8 @@ struct vqueue {
 	/* registers */
 	uint32_t state, gencfg, genctrl, intcause, cmdstatus;
 	uint64_t swerror[4];
+	struct event_log event_log;
+	bool logging; /* a thread is appending to the event log */
 	struct vqueue_cfg cfg;
 	/* the command in CMD */
 	struct wq_waiter cmd_waiter;
@@ -57,7 +59,7 @@ struct vqueue {
 uint64_t vqregs_read(void *vq, uint64_t offset, unsigned size);
 void vqregs_write(void *vq, uint64_t offset, unsigned size, uint64_t value);
 void vqregs_reset(struct vqueue *vq);
-void vqregs_error(struct vqueue *vq, const uint64_t swerror[4]);
+void vqregs_error(struct vqueue *vq, const struct error_report *report);
 /* Lock held; given up while the interrupt is sent. An emulated interrupt, vector 0, for `cause` bits of INTCAUSE; not while resetting. */
 void vqregs_raise(struct vqueue *vq, uint32_t cause);
 

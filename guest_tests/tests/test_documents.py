@@ -17,7 +17,8 @@ _OUT_OF_REACH = "out of reach: "
 
 
 def _python_tests() -> frozenset[str]:
-    sources = (path.read_text() for place in PLACES for path in (ROOT / place).rglob("test_*.py"))
+    files = (path for place in PLACES for name in ("test_*.py", "linux_*.py") for path in (ROOT / place).rglob(name))
+    sources = (path.read_text() for path in files)
     return frozenset(name for source in sources for name in re.findall(r"^\s*(?:async )?def (test_\w+)", source, re.M))
 
 

@@ -26,13 +26,13 @@ static inline void rig_message(void *ctx, const struct interrupt_message *messag
 	(void)message;
 }
 
-static inline void rig_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
+static inline void rig_error(void *ctx, uint32_t wq, const struct error_report *report)
 {
 	struct rig *rig = ctx;
 
 	(void)wq;
 	rig->errors++;
-	memcpy(rig->swerror, swerror, sizeof(rig->swerror));
+	memcpy(rig->swerror, report->swerror, sizeof(rig->swerror));
 }
 
 /* With something to happen meanwhile, each access comes by rig_read and rig_write. */

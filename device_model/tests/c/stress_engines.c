@@ -110,10 +110,10 @@ static void on_message(void *ctx, const struct interrupt_message *message)
 	atomic_fetch_add(&queue->messages, 1);
 }
 
-static void on_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
+static void on_error(void *ctx, uint32_t wq, const struct error_report *report)
 {
 	(void)ctx, (void)wq;
-	CHECK_EQUAL(swerror[0] >> 8 & 0xFF, SWERR_DWQ_FULL);
+	CHECK_EQUAL(report->swerror[0] >> 8 & 0xFF, SWERR_DWQ_FULL);
 }
 
 /* ---- what is submitted and counted ---- */

@@ -42,10 +42,10 @@ static void never_left(void *ctx, struct dma_space *space)
 	CHECK(false);
 }
 
-static void on_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
+static void on_error(void *ctx, uint32_t wq, const struct error_report *report)
 {
 	(void)ctx, (void)wq;
-	CHECK(swerror[0] & SWERROR_VALID);
+	CHECK(report->swerror[0] & SWERROR_VALID);
 }
 
 static void *engine(void *arg)

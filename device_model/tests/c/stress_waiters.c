@@ -25,9 +25,9 @@ static bool no_memory(void *ctx, bool enable, uint32_t pasid, struct dma_space *
 	return false;
 }
 
-static void no_error(void *ctx, uint32_t wq, const uint64_t swerror[4])
+static void no_error(void *ctx, uint32_t wq, const struct error_report *report)
 {
-	(void)ctx, (void)wq, (void)swerror;
+	(void)ctx, (void)wq, (void)report;
 }
 
 static struct ledger *bring_up(void)

@@ -1,0 +1,145 @@
+"""What an administrator of a Linux guest does with a DSA device: configure, enable, use, take away; by sysfs or accel-config."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from guest_tests.linux.guest import LinuxGuest
+
+PROBE_LIMIT_S = 30.0
+"""Bound on the time from device_add to a bound driver; it takes some 0.1 s."""
+SETTLE_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the driver calls the device and its parts."""
+
+    dsa: str
+
+    @property
+    def number(self) -> str:
+        return self.dsa.removeprefix("dsa")
+
+    def wq(self, index: int) -> str:
+        return f"wq{self.number}.{index}"
+
+    def engine(self, index: int) -> str:
+        return f"engine{self.number}.{index}"
+
+
+class IdxdDevice:
+    """The device behind root port `port` of a guest, for as long as it is plugged."""
+
+    def __init__(self, guest: LinuxGuest, port: int) -> None:
+        self.guest = guest
+        self.port = port
+        self.bdf = f"0000:{port + 1:02x}:00.0"
+        self.pci = f"/sys/bus/pci/devices/{self.bdf}"
+
+    # ---- probe ----
+
+    async def names(self) -> Names:
+        """What the driver calls it; waits until it has bound it."""
+        found = await self.guest.run(
+            f"until set -- {self.pci}/dsa*; [ -e $1/state ]; do sleep 0.02; done; basename $1", PROBE_LIMIT_S
+        )
+        return Names(found.strip())
+
+    async def absent(self) -> None:
+        """Waits until the guest has no such device any more."""
+        await self.guest.run(f"while [ -e {self.pci} ]; do sleep 0.02; done", SETTLE_LIMIT_S)
+
+    async def attribute(self, part: str, name: str) -> str:
+        """An attribute of a part (`dsa0`, `wq0.0`), as sysfs has it."""
+        return (await self.guest.run(f"cat /sys/bus/dsa/devices/{part}/{name}")).strip()
+
+    # ---- set-up by sysfs ----
+
+    async def enable(self, names: Names, wqs: int = 1) -> None:
+        """Enables the device and its first `wqs` queues for the kernel's use; dedicated ones, where that can be configured."""
+        if await self.attribute(names.dsa, "configurable") == "1":
+            await self.guest.run("\n".join(_configuration(names, wqs)))
+        await self.guest.run("\n".join(_types(names, wqs)))
+        await self.enable_as_configured(names, wqs)
+
+    async def enable_as_configured(self, names: Names, wqs: int = 1) -> None:
+        """Binds device and queues to their drivers; a device that the host has configured may be enabled already."""
+        await self.guest.run(
+            f"[ -e /sys/bus/dsa/drivers/idxd/{names.dsa} ] || echo {names.dsa} >/sys/bus/dsa/drivers/idxd/bind"
+        )
+        for wq in map(names.wq, range(wqs)):
+            await self.guest.run(f"echo {wq} >/sys/bus/dsa/drivers/dmaengine/bind")
+
+    async def disable(self, names: Names, wqs: int = 1) -> None:
+        """The opposite of enable_as_configured(); what is disabled already stays so."""
+        parts = [("dmaengine", names.wq(index)) for index in range(wqs)] + [("idxd", names.dsa)]
+        drivers = "/sys/bus/dsa/drivers"
+        lines = [f"[ ! -e {drivers}/{driver}/{part} ] || echo {part} >{drivers}/{driver}/unbind" for driver, part in parts]
+        await self.guest.run("\n".join(["set -e", *lines]))
+
+    async def unbind(self) -> None:
+        """Takes the PCI device from its driver; returns when the driver has let go."""
+        await self.guest.run(f"echo {self.bdf} >/sys/bus/pci/drivers/idxd/unbind")
+
+    async def bind(self) -> Names:
+        """Gives the PCI device to its driver."""
+        await self.guest.run(f"echo {self.bdf} >/sys/bus/pci/drivers/idxd/bind")
+        return await self.names()
+
+    # ---- set-up by accel-config ----
+
+    async def listed(self, names: Names) -> dict[str, Any]:
+        """What `accel-config list` says of the device."""
+        said = json.loads(await self.guest.run("accel-config list -i"))
+        return next(device for device in said if device["dev"] == names.dsa)
+
+    async def load_configuration(self, configuration: list[dict[str, Any]], *, enable: bool) -> str:
+        """What `accel-config load-config` writes, of a configuration as `accel-config save-config` makes it."""
+        script = f"cat >/tmp/config.json <<'END'\n{json.dumps(configuration, indent=1)}\nEND\n"
+        return await self.guest.run(f"{script}accel-config load-config -c /tmp/config.json {'-e' if enable else ''}")
+
+    async def saved_configuration(self) -> Any:
+        """What `accel-config save-config` makes of all devices that are configured."""
+        return json.loads(await self.guest.run("accel-config save-config -s /tmp/saved.json && cat /tmp/saved.json"))
+
+    # ---- interrupts ----
+
+    async def interrupts(self) -> dict[int, int]:
+        """MSI-X vector -> interrupts taken, by /proc/interrupts, since the driver was bound; empty: it is not."""
+        output = await self.guest.run(f"ls {self.pci}/msi_irqs 2>/dev/null; echo; cat /proc/interrupts")
+        numbers, _, table = output.partition("\n\n")
+        lines = sorted(int(number) for number in numbers.split())
+        counts = parse_interrupts(table)
+        return {vector: counts.get(line, 0) for vector, line in enumerate(lines)}
+
+
+def parse_interrupts(table: str) -> dict[int, int]:
+    """Number of the interrupt -> how often all CPUs took it, of /proc/interrupts."""
+    cpus = len(table.splitlines()[0].split()) if table else 0
+    counts = {}
+    for line in table.splitlines()[1:]:
+        words = line.split()
+        if re.fullmatch(r"\d+:", words[0] if words else ""):
+            counts[int(words[0][:-1])] = sum(map(int, words[1 : 1 + cpus]))
+    return counts
+
+
+def _configuration(names: Names, wqs: int) -> list[str]:
+    """All in group 0, as one does by hand."""
+    lines = ["set -e", "cd /sys/bus/dsa/devices", f"echo 0 >{names.engine(0)}/group_id"]
+    for wq in map(names.wq, range(wqs)):
+        lines += [f"echo 0 >{wq}/group_id", f"echo dedicated >{wq}/mode", f"echo 16 >{wq}/size", f"echo 10 >{wq}/priority"]
+    return lines
+
+
+def _types(names: Names, wqs: int) -> list[str]:
+    lines = ["set -e", "cd /sys/bus/dsa/devices"]
+    for index, wq in enumerate(map(names.wq, range(wqs))):
+        lines += [f"echo kernel >{wq}/type", f"echo dmaengine{index} >{wq}/name"]
+        # Newer kernels let one choose the driver of a queue, and want it done.
+        lines += [f"[ ! -e {wq}/driver_name ] || echo dmaengine >{wq}/driver_name"]
+    return lines

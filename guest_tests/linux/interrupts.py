@@ -1,0 +1,76 @@
+"""What a Linux guest counted of its devices' interrupts: runs of handlers, as the kernel's own tracepoint counts them.
+
+/proc/interrupts forgets an interrupt when its driver gives it back; the histogram of irq_handler_entry (see init.sh) does not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from guest_tests.linux.guest import LinuxGuest
+from guest_tests.linux.idxd import IdxdDevice
+
+_HISTOGRAM = "/sys/kernel/tracing/events/irq/irq_handler_entry/hist"
+_ENTRY = re.compile(r"\{ irq:\s*(\d+), name: (\S+)\s*\} hitcount:\s*(\d+)")
+DRIVER = "idxd"
+"""What the names of the driver's handlers begin with."""
+
+
+@dataclass(slots=True)
+class HandlerRuns:
+    """Counts by MSI-X vector, over all devices that were attached. look() brings them up to date.
+
+    An interrupt's number is used again: before a driver gives numbers back for good, detach() what had them.
+    """
+
+    guest: LinuxGuest
+    counts: Counter[int] = field(default_factory=Counter)
+    unknown: int = 0
+    """Runs of the driver's handlers for interrupts that no attached device has."""
+    _vector_of: dict[int, int] = field(default_factory=dict)
+    _seen: dict[int, int] = field(default_factory=dict)
+    _lines: dict[int, list[int]] = field(default_factory=dict)
+
+    async def attach(self, device: IdxdDevice) -> None:
+        """From now on the numbers that the device has are those of its vectors, also for what has come already."""
+        lines = sorted(map(int, (await self.guest.run(f"ls {device.pci}/msi_irqs")).split()))
+        self._lines[device.port] = lines
+        self._vector_of |= {line: vector for vector, line in enumerate(lines)}
+        await self.look()
+
+    async def detach(self, device: IdxdDevice) -> None:
+        """The device's driver has given the interrupts back."""
+        await self.look()
+        for line in self._lines.pop(device.port, []):
+            del self._vector_of[line]
+
+    async def look(self) -> None:
+        """Reads the guest's counts."""
+        unknown = 0
+        for line, name, count in parse_histogram(await self.guest.run(f"cat {_HISTOGRAM}")):
+            vector = self._vector_of.get(line)
+            if vector is not None:
+                self.counts[vector] += count - self._seen.get(line, 0)
+                self._seen[line] = count
+            elif name.startswith(DRIVER):
+                unknown += count - self._seen.get(line, 0)
+        self.unknown = unknown
+
+    def rebooted(self) -> None:
+        """The guest's own counts begin at zero again, and no device is attached."""
+        self._seen.clear()
+        self._vector_of.clear()
+        self._lines.clear()
+
+
+def parse_histogram(text: str) -> list[tuple[int, str, int]]:
+    """Interrupt's number, handler's name and count; one number may stand there with several names."""
+    by_line: Counter[int] = Counter()
+    names: dict[int, str] = {}
+    for line, name, count in _ENTRY.findall(text):
+        by_line[int(line)] += int(count)
+        if name.startswith(DRIVER) or int(line) not in names:
+            names[int(line)] = name
+    return [(line, names[line], count) for line, count in sorted(by_line.items())]

@@ -1,0 +1,1 @@
+"""What Linux with its own driver has to bear; run by `vdsa run --rig linux`."""
