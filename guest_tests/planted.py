@@ -64,6 +64,8 @@ class Fault:
     core_fault: int = 0
     plant: Callable[[Host], None] = lambda host: None
     stores: frozenset[Organisation] = frozenset(Organisation)
+    withholds: bool = False
+    """Guests do not get interrupts that are due to them: they are not waited for as long as usual."""
 
 
 # ---- mistakes of the host ----
@@ -264,15 +266,21 @@ FAULTS: tuple[Fault, ...] = (
         "the host gives one entry, table or page to two mdevs",
         frozenset({_L, _D, _P}),
         plant=_plant_store(_GIVES_TWICE),
+        withholds=True,
     ),
     Fault(
-        "remap-elsewhere", "remapping entries of an mdev point at another VM", frozenset({_L}), plant=_plant_remapping
+        "remap-elsewhere",
+        "remapping entries of an mdev point at another VM",
+        frozenset({_L}),
+        plant=_plant_remapping,
+        withholds=True,
     ),
     Fault(
         "foreign-handle-returned",
         "the guest gets the handles of another mdev",
         frozenset({_P, _D}),
         plant=_plant_foreign_handles,
+        withholds=True,
     ),
 )
 
