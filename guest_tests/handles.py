@@ -51,14 +51,15 @@ def never_own(rig: Rig, other: Member) -> int:
 async def disowned(rig: Rig, member: Member, handles: Iterable[int]) -> AsyncIterator[None]:
     """Within, none of `handles` is the guest's own: it has released those that it had, and requests them again afterwards."""
     named = set(handles)
-    vectors = [vector for vector in member.vectors if rig.handle(member, vector) in named] if are_local(rig) else []
+    own = dict(enumerate(member.device.handles, start=1)) if are_local(rig) else {}
+    vectors = [vector for vector, handle in own.items() if handle in named]
     for vector in vectors:
         assert await member.link.command(SLOT, _RELEASE_HANDLE | vector) == 0, f"vector {vector}: not released"
     try:
         yield
     finally:
         answers = [await member.link.command(SLOT, _REQUEST_HANDLE | vector) for vector in vectors]
-    assert answers == [rig.handle(member, vector) << 8 for vector in vectors], f"requested again, CMDSTATUS {answers}"
+    assert answers == [own[vector] << 8 for vector in vectors], f"requested again, CMDSTATUS {answers}"
 
 
 async def each(rig: Rig, members: Sequence[Member], attack: Callable[[Member], Awaitable[None]]) -> None:

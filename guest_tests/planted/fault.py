@@ -34,7 +34,8 @@ class Fault:
     """A fault to plant: in the core (`core_fault`, enum planted_fault) or in the host's parts (`plant`).
 
     `shown_by`: the findings of which at least one must appear; any other does not count as caught. `impossible`: where nothing
-    can be wrong in this way, and why not; what is planted there all the same has no effect.
+    can be wrong in this way, and why not; what is planted there all the same has no effect. `misdirects`: interrupts go to others
+    than those who wait for them.
     """
 
     id: str
@@ -43,6 +44,12 @@ class Fault:
     core_fault: int = 0
     plant: Callable[[Host], None] = lambda host: None
     impossible: Mapping[Place, str] = field(default_factory=dict)
+    misdirects: bool = False
+
+    @property
+    def withholds(self) -> bool:
+        """Guests may not get interrupts that are due to them: they are not waited for as long as usual."""
+        return self.misdirects or Finding.DUE in self.shown_by
 
     @property
     def group(self) -> Literal["host", "hardware"]:
