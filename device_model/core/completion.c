@@ -1,6 +1,7 @@
 /* completion.c - how a descriptor ends: its record, or the report of an error that has none, then its interrupt (DSA specification 5.8.1, 8.2). */
 #include <string.h>
 
+#include "at_hand.h"
 #include "turn.h"
 
 /* What an entry of the event log has beyond SWERROR (5.9.1): what software needs to finish the descriptor in the device's place. */
@@ -76,9 +77,13 @@ static __attribute__((noinline)) bool write_iaa_record(struct turn *turn, const 
 /* One write, whose first bytes are seen last: a reader that sees a status sees the rest (8.2). */
 static inline bool write_record(struct turn *turn, const struct request *request, const struct outcome *outcome)
 {
+	struct memory *memory;
+
 	if (request->terms->iaa)
 		return write_iaa_record(turn, request, outcome);
-	return memory_write(turn_memory(turn), request->cr_address, outcome, sizeof(*outcome), NULL) == DMA_OK;
+	memory = turn_memory(turn);
+	return at_hand_store(memory, request->cr_address, outcome, sizeof(*outcome)) ||
+	       memory_write(memory, request->cr_address, outcome, sizeof(*outcome), NULL) == DMA_OK;
 }
 
 /* The status that it came to: the outcome's, or that the record could not be written and the descriptor was discarded. */

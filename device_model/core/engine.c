@@ -47,7 +47,7 @@ void engines_destroy(struct idxd *idxd)
 
 /* ---- a turn ---- */
 
-static __attribute__((noinline)) void write_notes(struct turn *turn)
+void turn_write_notes(struct turn *turn)
 {
 	const struct ledger_source source = {
 		.requester = turn->wq->current.requester,
@@ -62,33 +62,10 @@ static __attribute__((noinline)) void write_notes(struct turn *turn)
 
 void turn_leave(struct turn *turn)
 {
-	write_notes(turn);
+	turn_write_notes(turn);
 	if (turn->inside)
 		memory_leave(&turn->memory);
 	turn->inside = false;
-}
-
-void turn_note(struct turn *turn, const struct request *request, uint8_t kind, uint8_t status)
-{
-	struct ledger_note *last = turn->num_notes > 0 ? &turn->notes[turn->num_notes - 1] : NULL;
-
-	if (last && last->cause == request->cause && last->kind == LEDGER_ACCEPTED) {
-		last->after_accepted = true;
-		last->kind = kind;
-		last->status = status;
-		return;
-	}
-	turn->notes[turn->num_notes] = (struct ledger_note){
-		.cause = request->cause,
-		.detail = request->cr_address,
-		.handle = request->handle,
-		.kind = kind,
-		.status = status,
-		.opcode = request->opcode,
-		.flags = request_ledger_flags(request),
-	};
-	if (++turn->num_notes == TURN_NOTES)
-		write_notes(turn);
 }
 
 /* True: what the queue had begun has ended. */

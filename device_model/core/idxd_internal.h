@@ -22,11 +22,11 @@ struct work {
 /* A Batch descriptor in progress. Its list is copied in parts; each descriptor in it is read once. */
 enum { BATCH_PART = 32 };
 struct batch {
+	_Alignas(16) uint8_t members[BATCH_PART][PORTAL_DESC]; /* so that no field of one lies across two cache lines */
 	/* Members: in all, 0 if it has not been begun; the next to be processed; copied so far, those from `first` on are here. */
 	uint32_t count, next, fetched, first;
 	uint64_t first_cause;          /* of the member `first`: their causes follow each other */
 	bool failed;                   /* one has ended with another status than success */
-	uint8_t members[BATCH_PART][PORTAL_DESC];
 };
 
 struct wq {

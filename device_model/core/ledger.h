@@ -82,7 +82,7 @@ enum {
 
 struct ledger;
 
-/* capacity: number of records, a power of two. NULL: out of memory or bad capacity. */
+/* capacity: number of records, a power of two; more if there are batches. NULL: out of memory or bad capacity. */
 struct ledger *ledger_create(size_t capacity);
 void ledger_destroy(struct ledger *ledger);
 
@@ -104,7 +104,7 @@ struct ledger_note {
 };
 
 /* Records for each note, in this order, of one moment; without entry, target and reason. Cheaper: the lock is taken, the time
- * read and the virtual device found once, and records are made where they stay. */
+ * read and the virtual device found once, and two records of a note take the place of one. */
 void ledger_write_notes(struct ledger *ledger, const struct ledger_source *source, const struct ledger_note *notes, size_t count);
 
 /* Takes up to max records in order. *lost is increased by the number overwritten before they could be read. */

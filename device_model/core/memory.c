@@ -1,15 +1,15 @@
 /* memory.c - see memory.h. */
 #include "memory.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
+#include "at_hand.h"
 #include "idxd_internal.h"
 
 enum {
-	ACCESS_COST = 4096,  /* of a lease, for an access of any size: many small ones take their time too */
+	ACCESS_COST = 4096, /* of a lease, for an access of any size that was not at hand: it may take a look-up, or a system call */
 	ORDERED_WRITE = 64,
-	WORD = 8,
+	WORD = AT_HAND_WORD,
 };
 
 /* A part of a range. */
@@ -64,13 +64,6 @@ static bool may_access(struct memory *memory)
 	return memory->entered;
 }
 
-static void use_lease(struct memory *memory, size_t len)
-{
-	const size_t cost = len + ACCESS_COST;
-
-	memory->lease = memory->lease > cost ? memory->lease - cost : 0;
-}
-
 /* NULL: a fault. */
 static const struct dma_range *look_up(struct memory *memory, uint64_t iova, unsigned right)
 {
@@ -101,7 +94,7 @@ static bool find(struct memory *memory, uint64_t iova, size_t len, unsigned righ
 	there = range->last - iova;
 	piece->length = wanted - 1 < there ? wanted : (size_t)there + 1;
 	piece->bytes = range->bytes ? range->bytes + (iova - range->first) : NULL;
-	use_lease(memory, piece->length);
+	at_hand_use_lease(memory, piece->length + ACCESS_COST);
 	return true;
 }
 
@@ -122,43 +115,6 @@ static enum dma_result read_apart(struct memory *memory, uint64_t iova, void *bu
 static enum dma_result write_apart(struct memory *memory, uint64_t iova, const void *buf, size_t len, size_t *done)
 {
 	return ended(memory, memory->space.ops->write(&memory->space, iova, buf, len, done));
-}
-
-/* ---- the short way: what has been found already, in place and in one piece; nothing there can fail ---- */
-
-/* Where len > 0 bytes from iova are; NULL: not in this range, or not in place. */
-static inline uint8_t *in_range(const struct dma_range *range, uint64_t iova, size_t len, unsigned right)
-{
-	const uint64_t at = iova - range->first, end = range->last - range->first; /* at: beyond the end, if it is below */
-
-	return (range->rights & right) && range->bytes && at <= end && len - 1 <= end - at ? range->bytes + at : NULL;
-}
-
-static inline uint8_t *at_hand(const struct memory *memory, uint64_t iova, size_t len, unsigned right)
-{
-	uint8_t *bytes = in_range(&memory->recent[0], iova, len, right);
-
-	return __builtin_expect(bytes != NULL, 1) ? bytes : in_range(&memory->recent[1], iova, len, right);
-}
-
-/* What is found is of this lease; it is only as good as used up while a view is open. */
-static inline bool may_go_on(const struct memory *memory, size_t len)
-{
-	return memory->lease > 0 && len <= MEMORY_LEASE;
-}
-
-bool memory_move(struct memory *memory, uint64_t to, uint64_t from, size_t len)
-{
-	const uint8_t *source = at_hand(memory, from, len, DMA_MAY_READ);
-	uint8_t *target = at_hand(memory, to, len, DMA_MAY_WRITE);
-
-	if (!source || !target || !may_go_on(memory, len))
-		return false;
-	use_lease(memory, 2 * len);
-	memory->space.bytes_read += len;
-	memory->space.bytes_written += len;
-	memmove(target, source, len);
-	return true;
 }
 
 /* ---- copies ---- */
@@ -222,29 +178,6 @@ static enum dma_result write_in_turn(struct memory *memory, uint64_t iova, const
 	return result;
 }
 
-static void store_words_backward(uint8_t *to, const uint8_t *from, size_t len)
-{
-	for (size_t at = len; at > 0; at -= WORD) {
-		uint64_t word;
-
-		memcpy(&word, from + at - WORD, WORD);
-		atomic_store_explicit((_Atomic uint64_t *)(void *)(to + at - WORD), word, memory_order_release);
-	}
-}
-
-/* In the short way. */
-static inline bool store_at_hand(struct memory *memory, uint64_t iova, const uint8_t *from, size_t len)
-{
-	uint8_t *to = at_hand(memory, iova, len, DMA_MAY_WRITE);
-
-	if (!to || (uintptr_t)to % WORD != 0 || !may_go_on(memory, len))
-		return false;
-	store_words_backward(to, from, len);
-	use_lease(memory, len);
-	memory->space.bytes_written += len;
-	return true;
-}
-
 /* What is moved by others is moved in two steps, for they promise nothing about the order in one. */
 static enum dma_result write_ordered(struct memory *memory, uint64_t iova, const uint8_t *from, size_t len, size_t *done)
 {
@@ -258,7 +191,7 @@ static enum dma_result write_ordered(struct memory *memory, uint64_t iova, const
 	if (piece.length < WORD)
 		return write_in_turn(memory, iova, from, len, done);
 	if (piece.bytes && piece.length == len && (uintptr_t)piece.bytes % WORD == 0) {
-		store_words_backward(piece.bytes, from, len);
+		at_hand_store_backward(piece.bytes, from, len);
 		*done = len;
 		return DMA_OK;
 	}
@@ -282,8 +215,7 @@ static bool is_ordered(uint64_t iova, size_t len)
 	return len > 0 && len <= ORDERED_WRITE && len % WORD == 0 && iova % WORD == 0;
 }
 
-static __attribute__((noinline)) enum dma_result write_the_long_way(struct memory *memory, uint64_t iova, const void *buf, size_t len,
-								    size_t *done)
+enum dma_result memory_write(struct memory *memory, uint64_t iova, const void *buf, size_t len, size_t *done)
 {
 	enum dma_result result;
 	size_t moved;
@@ -306,15 +238,6 @@ bool memory_can_write(struct memory *memory, uint64_t iova, size_t len)
 		if (is_beyond(iova, seen) || !find(memory, iova + seen, len - seen, DMA_MAY_WRITE, &piece))
 			return false;
 	return true;
-}
-
-enum dma_result memory_write(struct memory *memory, uint64_t iova, const void *buf, size_t len, size_t *done)
-{
-	if (!is_ordered(iova, len) || !store_at_hand(memory, iova, buf, len))
-		return write_the_long_way(memory, iova, buf, len, done);
-	if (done)
-		*done = len;
-	return DMA_OK;
 }
 
 /* ---- views ---- */

@@ -70,9 +70,6 @@ enum dma_result memory_write(struct memory *memory, uint64_t iova, const void *b
 /* All of it is memory that may be written: a look-up, nothing is moved. The write itself may still fail. */
 bool memory_can_write(struct memory *memory, uint64_t iova, size_t len);
 
-/* All of it as by memmove, or (false) nothing: then by views. A short way for what was found before; len > 0. */
-bool memory_move(struct memory *memory, uint64_t to, uint64_t from, size_t len);
-
 /* ---- views; len > 0. Not DMA_OK: nothing is open, and iova is the first byte that cannot be accessed ---- */
 
 enum dma_result memory_view(struct memory *memory, unsigned slot, uint64_t iova, size_t len, struct view *view);

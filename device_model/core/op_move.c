@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "at_hand.h"
 #include "operation.h"
 
 static bool move_reserved_ok(const struct request *request)
@@ -89,7 +90,7 @@ static __attribute__((noinline)) void move_by_views(struct memory *memory, const
 static void move_run(struct memory *memory, const struct request *request, struct outcome *outcome)
 {
 	outcome->status = STATUS_SUCCESS;
-	if (!memory_move(memory, request->dst, request->src, request->size))
+	if (!at_hand_move(memory, request->dst, request->src, request->size))
 		move_by_views(memory, request, outcome);
 }
 

@@ -66,10 +66,10 @@ void wq_finish(struct idxd *idxd, uint32_t index, bool ended)
 	wq->busy = false;
 	if (ended)
 		wq->begun = false;
-	else if (atomic_load(&wq->abandon))
+	else if (atomic_load_explicit(&wq->abandon, memory_order_relaxed))
 		drop_begun(idxd, index);
 	if (!wq->begun)
-		atomic_store(&wq->abandon, false);
+		atomic_store_explicit(&wq->abandon, false, memory_order_relaxed); /* whoever looks at it has had the lock in between */
 	arbiter_update(idxd, index);
 	tell_ready(idxd, wq);
 }

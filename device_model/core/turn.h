@@ -41,15 +41,38 @@ static inline struct memory *turn_memory(struct turn *turn)
 /* engine.c */
 /* Before anything leaves the device but DMA: the ledger knows what led to it, and no memory of the requester is held. */
 void turn_leave(struct turn *turn);
-void turn_note(struct turn *turn, const struct request *request, uint8_t kind, uint8_t status);
+void turn_write_notes(struct turn *turn);
 
-/* execute.c */
 static inline uint8_t request_ledger_flags(const struct request *request)
 {
 	return (uint8_t)((request->flags & DESC_F_CRAV ? LEDGER_F_CRAV : 0) | (request->flags & DESC_F_RCI ? LEDGER_F_RCI : 0) |
 			 (request->in_batch ? LEDGER_F_MEMBER : 0));
 }
 
+static inline void turn_note(struct turn *turn, const struct request *request, uint8_t kind, uint8_t status)
+{
+	struct ledger_note *last = turn->num_notes > 0 ? &turn->notes[turn->num_notes - 1] : NULL;
+
+	if (last && last->cause == request->cause && last->kind == LEDGER_ACCEPTED) {
+		last->after_accepted = true;
+		last->kind = kind;
+		last->status = status;
+		return;
+	}
+	turn->notes[turn->num_notes] = (struct ledger_note){
+		.cause = request->cause,
+		.detail = request->cr_address,
+		.handle = request->handle,
+		.kind = kind,
+		.status = status,
+		.opcode = request->opcode,
+		.flags = request_ledger_flags(request),
+	};
+	if (++turn->num_notes == TURN_NOTES)
+		turn_write_notes(turn);
+}
+
+/* execute.c */
 void request_parse(const struct turn *turn, const uint8_t raw[PORTAL_DESC], uint64_t cause, struct request *request);
 /* Record address and interrupt handle. False: it has ended, with *status; STATUS_NONE: abandoned. */
 bool admit(struct turn *turn, const struct request *request, uint8_t *status);

@@ -103,6 +103,12 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* A place in the ring, at most one time around. */
+static uint32_t wrap(const struct wq *wq, uint32_t place)
+{
+	return place < wq->size ? place : place - wq->size;
+}
+
 /* Lock held. DROP_NONE: taken. */
 static enum drop_reason enqueue(struct idxd *idxd, uint32_t index, struct work *work)
 {
@@ -116,7 +122,7 @@ static enum drop_reason enqueue(struct idxd *idxd, uint32_t index, struct work *
 		return DROP_WQ_FULL;
 	work->cause = atomic_fetch_add(&idxd->last_cause, 1) + 1;
 	work->accepted_ns = now_ns();
-	wq->ring[(wq->head + wq->count) % wq->size] = *work;
+	wq->ring[wrap(wq, wq->head + wq->count)] = *work;
 	wq->count++;
 	return DROP_NONE;
 }
@@ -155,7 +161,7 @@ void wq_take(struct idxd *idxd, uint32_t index)
 	wq->begun = true;
 	wq->batch.count = 0;
 	wq->current = wq->ring[wq->head];
-	wq->head = (wq->head + 1) % wq->size;
+	wq->head = wrap(wq, wq->head + 1);
 	wq->count--;
 }
 

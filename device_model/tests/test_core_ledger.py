@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from device_model.device import Device, DeviceConfig, DeviceError
-from device_model.ledger import NO_ENTRY, Kind
+from device_model.ledger import NO_ENTRY, RECORD_SIZE, Kind, LedgerRecord, decode
 from device_model.tests.core_rig import (
     CRAV,
     NOOP,
+    RAM,
     RCI,
     RCR,
     RECORDS,
@@ -24,6 +25,8 @@ from device_model.tests.core_rig import (
 )
 
 SMALL = DeviceConfig(num_wqs=1, total_wq_size=1, num_ims=256)
+BATCH, LIST, MEMBERS = 0x01, RAM + 0x1_0000, RAM + 0x2_0000
+TOLD_OF_A_MEMBER = [Kind.ACCEPTED, Kind.COMPLETED]
 
 
 @pytest.fixture
@@ -97,6 +100,65 @@ def test_ledger_that_is_exactly_full_has_lost_nothing(tmp_path: Path) -> None:
         records, lost = machine.device.read_ledger()
 
     assert (len(records), lost) == (64, 0)
+
+
+def run_batch(guest: GuestView, count: int) -> None:
+    """A batch of No-ops: ACCEPTED, ACCEPTED and COMPLETED of each member, COMPLETED."""
+    guest.put(LIST, b"".join(descriptor(NOOP, record=MEMBERS + 32 * i) for i in range(count)))
+    guest.run(descriptor(BATCH, record=RECORDS, source=LIST, size=count))
+
+
+def follow(machine: Machine, first: int, at_once: int, count: int) -> list[LedgerRecord]:
+    """`count` records from `first` on, by a reader with a place of its own that takes `at_once` at a time."""
+    device, ffi = machine.device, machine.device._ffi
+    records, lost = ffi.new("struct ledger_record[]", at_once), ffi.new("uint64_t *")
+    following = ffi.new("uint64_t *", first)
+    raw = bytearray()
+    while len(raw) < count * RECORD_SIZE:
+        taken = device._lib.ledger_follow(device._ledger, following, records, at_once, lost)
+        assert taken > 0
+        raw += ffi.buffer(records, taken * RECORD_SIZE)
+    assert lost[0] == 0
+    return list(decode(bytes(raw)))
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_reader_is_told_all_of_a_batch_however_little_it_takes_at_a_time(guest: GuestView, at_once: int) -> None:
+    guest.machine.ledger()
+    run_batch(guest, 6)
+    whole = guest.machine.ledger()
+    told = follow(guest.machine, whole[0].seq, at_once, len(whole))
+
+    assert [record.kind for record in whole] == [Kind.ACCEPTED, *TOLD_OF_A_MEMBER * 6, Kind.COMPLETED]
+    assert [record.seq for record in whole] == list(range(whole[0].seq, whole[0].seq + 14))
+    assert [record.cause - whole[0].cause for record in whole] == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 0]
+    assert [record.status for record in whole] == [0, *[0, 1] * 6, 1]
+    assert told[: len(whole)] == whole
+
+
+def test_reader_may_begin_with_any_record_of_a_batch(guest: GuestView) -> None:
+    guest.machine.ledger()
+    run_batch(guest, 6)
+    whole = guest.machine.ledger()
+    begun = [follow(guest.machine, record.seq, 64, len(whole) - i) for i, record in enumerate(whole)]
+
+    assert begun == [whole[i:] for i in range(len(whole))]
+
+
+def test_overwritten_members_are_counted_as_lost_twice_each(tmp_path: Path) -> None:
+    with Machine(tmp_path, ledger=64) as machine:
+        guest = machine.started()
+        machine.device.read_ledger()
+        for _ in range(5):
+            run_batch(guest, 32)
+        records, lost = machine.device.read_ledger()
+        again = machine.device.read_ledger()
+
+    assert len(records) + lost == 5 * (2 + 2 * 32)
+    assert len(records) > 64
+    assert [record.seq for record in records] == list(range(records[0].seq, records[0].seq + len(records)))
+    assert records[-1].kind == Kind.COMPLETED
+    assert again == ([], 0)
 
 
 def test_concurrent_readers_share_the_records_without_loss(guest: GuestView) -> None:

@@ -112,16 +112,6 @@ static void close_view(struct memory *memory, struct view *view)
 		free(view->bytes);
 }
 
-/* There is no short way here. */
-bool memory_move(struct memory *memory, uint64_t to, uint64_t from, size_t len)
-{
-	(void)memory;
-	(void)to;
-	(void)from;
-	(void)len;
-	return false;
-}
-
 enum dma_result memory_view(struct memory *memory, unsigned slot, uint64_t iova, size_t len, struct view *view)
 {
 	return open_view(memory, slot, iova, len, false, view);
