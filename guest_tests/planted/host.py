@@ -73,7 +73,10 @@ HOST: tuple[Fault, ...] = (
         "foreign-portal-mapped", "the guest gets the portal of another mdev's work queue", frozenset({_L, _D}),
         plant=plant_foreign_portal,
     ),
-    Fault("remap-elsewhere", "remapping entries of an mdev point at another VM", frozenset({_L}), plant=plant_remapping, misdirects=True),
+    Fault(
+        "remap-elsewhere", "remapping entries of an mdev point at another VM", frozenset({_L}), plant=plant_remapping,
+        misdirects=True,
+    ),
     Fault(
         "slot-not-cleared", "the host frees entries without wiping them", frozenset({_L, _R, _P}),
         plant=replace_store(everywhere(ForgetsEntries)),
