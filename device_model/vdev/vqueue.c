@@ -132,7 +132,7 @@ static bool accepting(void *it, uint32_t wq)
 {
 	const struct vqueue *vq = it;
 
-	(void)wq; /* it has one */
+	(void)wq; /* this device has one */
 	return idxd_wq_state(platform_idxd(vq->platform), vq->config.wq) == WQ_ENABLED;
 }
 
