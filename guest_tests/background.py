@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -49,12 +49,6 @@ class Background:
         finally:
             waiting.cancel()
         return self.shots
-
-    async def shots_during(self, work: Awaitable[object]) -> int:
-        """How many shots all of them together have fired while `work` was done."""
-        before = sum(self._shots.values())
-        await work
-        return sum(self._shots.values()) - before
 
     async def _until_all_beyond(self, before: dict[int, int]) -> None:
         async with self._fired:

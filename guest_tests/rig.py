@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,7 @@ PATIENCE_S = 20.0
 ATTACK_BATCH = 512
 """Items of one SUBMIT; the agent has places for 1,024."""
 
+Work = Callable[[], Awaitable[object]]
 
 _WHAT_CAME = {
     ItemResult.UNTOUCHED: "not submitted, one before it failed",
@@ -91,11 +92,14 @@ class Rig:
 
     # ---- mdevs in and out of running guests ----
 
-    async def plug(self, member: Member) -> None:
-        """Creates an mdev, hotplugs it into the running guest, and has the guest bring it up and take one interrupt."""
+    async def plug(self, member: Member, meanwhile: Work | None = None) -> None:
+        """Creates an mdev, hotplugs it into the running guest, and has the guest bring it up and take one interrupt.
+
+        meanwhile: done when the guest has found its new device and has not enabled it yet.
+        """
         await self.create(member)
         begin = time.perf_counter()
-        await self.attach(member)
+        begin += await self.attach(member, meanwhile=meanwhile)
         await self.fire(member, [1])
         self.timings.add_to_interrupt.append((time.perf_counter() - begin) * 1e3)
 
@@ -111,14 +115,18 @@ class Rig:
         member.mdev = mdev
         member.plugged += 1
 
-    async def attach(self, member: Member, *, steps: Iterable[Step] = ALL_STEPS) -> None:
-        """Hotplugs the guest's mdev into it while it runs, and has the guest bring it up."""
+    async def attach(
+        self, member: Member, *, steps: Iterable[Step] = ALL_STEPS, meanwhile: Work | None = None
+    ) -> float:
+        """Hotplugs the guest's mdev into it while it runs, and has the guest bring it up; returns how long `meanwhile` took."""
         mdev = member.device
         added = await member.guest.plug(self._device_id(member), mdev.socket, SLOT, msg_timeout_ms=MSG_TIMEOUT_MS)
         await member.link.wait_slot(SLOT, SlotState.PRESENT, self.patience_s)
+        elsewhere_s = await _seconds(meanwhile)
         report = await member.link.enable(SLOT, self.vectors, steps=steps, timeout_s=self.patience_s)
         self.record.handles[mdev.id] = [report.handles[vector] for vector in member.vectors]
         self.timings.device_add.append(added.seconds * 1e3)
+        return elsewhere_s
 
     async def plug_all(self) -> None:
         """An mdev for everybody, one after the other."""
@@ -134,8 +142,11 @@ class Rig:
     async def settle(self) -> None:
         """Called before what was seen is written down: whoever has to be asked for his counts, is."""
 
-    async def unplug(self, member: Member) -> None:
-        """Takes the mdev out of the running guest and destroys it; returns when all of it is free."""
+    async def unplug(self, member: Member, meanwhile: Work | None = None) -> None:
+        """Takes the mdev out of the running guest and destroys it; returns when all of it is free.
+
+        meanwhile: done when the guest has given the device up and the mdev is still there.
+        """
         self._heard -= {member.index}
         mdev = member.device
         ejected = asyncio.create_task(self._time_eject(member))
@@ -145,6 +156,7 @@ class Rig:
         finally:
             ejected.cancel()
         member.mdev = None
+        await _seconds(meanwhile)
         self.diagnosis.take(member.index, mdev.vdev)
         await asyncio.to_thread(self.host.destroy, mdev)
         self.record.destroyed(mdev)
@@ -300,6 +312,14 @@ class Rig:
     def close(self) -> None:
         """Ends the device; the guests belong to somebody else."""
         self.host.close()
+
+
+async def _seconds(work: Work | None) -> float:
+    """Does it, if there is any; how long it took."""
+    begin = time.perf_counter()
+    if work is not None:
+        await work()
+    return time.perf_counter() - begin
 
 
 def assert_refused(outcomes: Iterable[ItemOutcome]) -> None:

@@ -6,6 +6,7 @@
 #define CALIBRATION_NS 200000u
 #define SPIN_US 50u
 #define NAP_NS 100000u
+#define LONGEST_NAP_NS 800000u
 #define TRIES 4
 
 /* Both clocks at one moment. */
@@ -69,6 +70,7 @@ void wait_begin(struct agent *agent, struct wait *wait, uint32_t timeout_us)
     wait->spin = ticks(agent, spin_us ? spin_us : SPIN_US);
     wait->spin_end = now + wait->spin;
     wait->seen = agent->interrupts;
+    wait->nap_ns = NAP_NS;
     wait->expired = false;
     wait->alarm = false;
 }
@@ -76,6 +78,7 @@ void wait_begin(struct agent *agent, struct wait *wait, uint32_t timeout_us)
 void wait_next(struct wait *wait)
 {
     wait->spin_end = rdtsc() + wait->spin;
+    wait->nap_ns = NAP_NS;
 }
 
 /* Halts unless an interrupt came after the condition was last looked at. */
@@ -83,9 +86,11 @@ static void nap(struct agent *agent, struct wait *wait)
 {
     interrupts_off();
     if (agent->interrupts == wait->seen) {
-        lapic_alarm(NAP_NS);
+        lapic_alarm(wait->nap_ns);
         wait->alarm = true;
         halt_for_interrupt();
+        if (wait->nap_ns < LONGEST_NAP_NS)
+            wait->nap_ns *= 2;
     }
     interrupts_on();
 }

@@ -60,11 +60,10 @@ async def test_every_guest_of_a_background_fires_again_before_the_next_look(own_
     before = own_rig.record.due.copy()
     async with Background(own_rig, others) as background:
         looks = [await background.all_fire() for _ in range(3)]
-        during = await background.shots_during(own_rig.fire(first, [1] * 100))
+        await own_rig.fire(first, [1] * 100)
     due = own_rig.record.due - before
 
     assert all(look[member.index] >= BURST * (1 + i) for i, look in enumerate(looks) for member in others)
-    assert during > 0
     assert due.pop((first.index, 1)) == 100
     assert {guest: count for (guest, _), count in due.items()} == background.shots
 
