@@ -136,7 +136,7 @@ class LinuxRig(Rig):
         outcomes = await asyncio.gather(*(run.stop() for run in running))
         for victim, outcome in zip(victims, outcomes, strict=True):
             self._copied(victim, PORT, outcome, 0)
-        if name:
+        if name and victims:  # a run may have one Linux guest, and then there are no others
             watched = frozenset(victim.index for victim in victims)
             self.record.windows.append(Window(name, before, after, watched, paced=True))
         await self.check_victims(victims, name or "copying")

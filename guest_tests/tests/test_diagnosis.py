@@ -84,11 +84,11 @@ async def test_command_that_the_guest_gives_up_says_what_it_has_been_reading(ses
 async def test_what_guests_touch_is_told_by_register_for_all_of_them_together(session: Session) -> None:
     async with a_rig(session, 2) as rig:
         for member in rig.members:
-            await member.link.mmio_read(SLOT, 0, 0xE0, 4)
+            await member.link.mmio_read(SLOT, 0, 0x100, 4)
         await rig.unplug(rig.members[0])
         rig.diagnose_present()
         (touched,) = rig.diagnosis.touched()
 
-    assert (touched.register, touched.what) == ("EVLCFG[0]", "read, not modelled")
+    assert (touched.register, touched.what) == ("IDCAP", "read, not modelled")
     assert (touched.guests, touched.count) == ((0, 1), 2)
     assert rig.diagnosis.polled() == ()
