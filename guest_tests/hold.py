@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 
 from guest_tests.member import Member
@@ -19,11 +20,13 @@ _DRAINING = 2
 """WQCFG's state of a work queue that is on its way to disabled."""
 
 
-async def until(true: Callable[[], bool], limit_s: float) -> None:
-    """Returns when something that the device does is so; TimeoutError: it does not come to that."""
-    async with asyncio.timeout(limit_s):
-        while not true():  # noqa: ASYNC110 - the device rings no bell
-            await asyncio.sleep(_TICK_S)
+async def until(true: Callable[[], bool], limit_s: float, otherwise: str) -> None:
+    """Returns when something that the device does is so; TimeoutError, with the words of `otherwise`: it never is."""
+    deadline = time.monotonic() + limit_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{otherwise} after {limit_s:g} s")
+        await asyncio.sleep(_TICK_S)
 
 
 class Hold:
@@ -46,7 +49,8 @@ class Hold:
 
     async def until_draining(self, member: Member) -> None:
         """Returns when somebody waits for the guest's work queue to become quiet; at most as long as the rig is patient."""
-        await until(lambda: self._drains(member.device.wq), self._rig.patience_s)
+        waiting = f"nobody waits for the work queue of guest {member.index}"
+        await until(lambda: self._drains(member.device.wq), self._rig.patience_s, waiting)
 
     async def unplug(self, member: Member) -> None:
         """Takes a guest's mdev away. If the host waits for what is held, as it should, that is let go."""

@@ -82,8 +82,7 @@ async def _pasid(scene: Scene) -> None:
 async def _flood(scene: Scene) -> None:
     """The engine is held while its queue fills, so that how many find no place does not depend on the machine."""
     await scene.enter(*scene.members)
-    scene.hold.begin()
-    await scene.fire(scene.subject, settle=False)
+    await scene.fire_held(scene.subject)
     await scene.pour(scene.subject, _FLOOD)
     scene.hold.end()
     await scene.fire_all()
@@ -100,9 +99,7 @@ async def _reset(scene: Scene) -> None:
 
 async def _reset_in_flight(scene: Scene, reset: Coroutine[object, object, object]) -> None:
     subject = scene.subject
-    scene.hold.begin()
-    await scene.fire(subject, settle=False)
-    await scene.record_written(subject)
+    await scene.fire_held(subject)
     begun = asyncio.create_task(reset)
     await scene.hold.until_draining(subject)
     scene.hold.end()

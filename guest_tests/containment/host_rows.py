@@ -44,9 +44,7 @@ async def _in_flight(scene: Scene) -> None:
     old, new = scene.subject, scene.witness
     await scene.enter(scene.victim, old)
     handles = old.device.handles
-    scene.hold.begin()
-    scene.tried += await scene.submit(old, [scene.firing(old, handles[0])])
-    await scene.record_written(old)
+    scene.tried += await scene.hold_first(old)
     behind = [scene.firing(old, handles[1], record=False), scene.noop(old)]
     scene.tried += await scene.submit(old, behind)
     await scene.hold.unplug(old)

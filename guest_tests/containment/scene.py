@@ -123,7 +123,7 @@ class Scene:
 
     async def settle(self) -> None:
         """Returns when all descriptors have come to their end, and the guests have counted what they were sent."""
-        await until(lambda: not self.trail.refresh() and self.trail.settled, PATIENCE_S)
+        await until(lambda: not self.trail.refresh() and self.trail.settled, PATIENCE_S, "descriptors have no end")
         for member in self.members:
             if member.mdev is not None:
                 await self._counted(member)
@@ -142,15 +142,14 @@ class Scene:
                 sent[vector] += count
         return sent
 
-    async def fire(self, *members: Member, settle: bool = True) -> None:
+    async def fire(self, *members: Member) -> None:
         """These guests fire each of their vectors, by the handles that they were given. All of that is due."""
         for member in members:
             for vector in member.vectors:
                 causes = await self.submit(member, [self.firing(member, self.rig.handle(member, vector))])
                 self.due |= dict.fromkeys(causes, vector)
                 self._not_taken[member.index] += not causes
-                if settle:
-                    await self.settle()
+                await self.settle()
 
     async def fire_all(self) -> None:
         """All who have an mdev fire."""
@@ -212,11 +211,25 @@ class Scene:
         taken = await self.submit(member, [self.noop(member)] * count)
         self.dropped[member.index] += count - len(taken)
 
-    async def record_written(self, member: Member) -> None:
-        """Returns when the guest has the record of a descriptor: its interrupt comes next. The record is taken away."""
+    async def hold_first(self, member: Member, vector: int = 1) -> list[int]:
+        """Has the guest fire a vector; returns the cause when its record is written, and an engine is held before its message.
+
+        Only then is its work queue busy for sure: who comes to quiet the queue has to wait, or is wrong not to.
+        """
         record = member.link.memory(self._place(member, _RECORDS), 32)
-        await until(lambda: record[0] != 0, PATIENCE_S)
+        record[:] = bytes(32)  # of an earlier descriptor
+        self.hold.begin()
+        causes = await self.submit(member, [self.firing(member, self.rig.handle(member, vector))])
+        await until(lambda: record[0] != 0, PATIENCE_S, f"guest {member.index} has no record of what is to be held")
         record[:] = bytes(32)
+        return causes
+
+    async def fire_held(self, member: Member) -> None:
+        """The guest fires each of its vectors; the first is held, and the others behind it. All of that is due."""
+        self.due |= dict.fromkeys(await self.hold_first(member), 1)
+        for vector in member.vectors[1:]:
+            causes = await self.submit(member, [self.firing(member, self.rig.handle(member, vector))])
+            self.due |= dict.fromkeys(causes, vector)
 
     # ---- what came of it ----
 
