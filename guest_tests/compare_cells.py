@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
+from pathlib import Path
 from types import ModuleType
 
 import msgspec
@@ -20,6 +22,7 @@ from guest_tests.planted import planted_core
 from guest_tests.pytest_rig import close, finish, or_end_the_run
 from guest_tests.rig import Rig
 from guest_tests.session import Session
+from guest_tests.suite import HERE
 from host_ctl.comparison import Cell
 from qemu_patches.store import default_folder
 
@@ -65,10 +68,17 @@ async def test_cell(arena: Column, watchers: list[Member], core: ModuleType, row
         cell = await probe(*about)
         noticed = await caught_by(*about)
     except Exception as error:  # whatever it is, there is no answer
-        what = next(iter(str(error).splitlines()), "no reason given")
-        why = f"the probe ended with {type(error).__name__}: {what}"
+        why = _what_ended_it(error)
         cell, noticed = Cell(row=row.id, combination=arena.combination, outcome="undetermined", why=why, seconds=0.0), ""
     seconds = time.perf_counter() - begin
     arena.cells[row.id] = msgspec.structs.replace(cell, caught_by=noticed, seconds=seconds)
     if cell.outcome == "undetermined":
         pytest.fail(cell.why)
+
+
+def _what_ended_it(error: Exception) -> str:
+    """In the error's own words, and where it was: many have none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = next((one for one in reversed(frames) if HERE in Path(one.filename).parents), frames[-1])
+    words = next(iter(str(error).splitlines()), "")
+    return f"the probe ended with {type(error).__name__}{f': {words}' if words else ''} ({Path(at.filename).name}, {at.name})"

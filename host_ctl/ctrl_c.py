@@ -13,7 +13,8 @@ class CtrlC:
     The runner cancels its main task then, as ever, and raises KeyboardInterrupt when the task ends cancelled. A task that
     ends just as it is cancelled ends normally, and the interrupt would be lost: whoever runs one step after another looks
     at `pressed` between them. Raising KeyboardInterrupt wherever the program happens to be, as without a runner, is no way
-    out: it would leave locks taken.
+    out: it would leave locks taken. Nor is it when the main task has ended and the loop is about to stop, as a runner does it:
+    the end of that task would then stop the loop's next run before it has done anything.
     """
 
     def __init__(self) -> None:
@@ -24,9 +25,10 @@ class CtrlC:
         runner: Any = asyncio.Runner
         self._on_sigint = on_sigint = runner._on_sigint
 
-        def noticed(one: asyncio.Runner, *arguments: Any, **named: Any) -> None:
-            self.pressed = True
-            on_sigint(one, *arguments, **named)
+        def noticed(one: asyncio.Runner, signum: int, frame: Any, main_task: asyncio.Task[Any]) -> None:
+            first, self.pressed = not self.pressed, True
+            if not (first and main_task.done()):
+                on_sigint(one, signum, frame, main_task)
 
         runner._on_sigint = noticed
         return self

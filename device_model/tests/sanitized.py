@@ -48,8 +48,24 @@ def _build(folder: Path) -> Path:
         return made.replace(folder / made.name)
 
 
+TOOL_DIED = "LeakSanitizer has encountered a fatal error"
+"""What it says when it crashes itself while it looks at the other threads: neither a finding nor none."""
+TRIES = 3
+
+
 def run_python(arguments: list[str], folder: Path, *, timeout_s: float) -> subprocess.CompletedProcess[str]:
-    """Python with the sanitized core as the core under test; `folder` is for files. A finding: the status is not 0."""
+    """Python with the sanitized core as the core under test; `folder` is for files. A finding: the status is not 0.
+
+    Once more, up to TRIES in all, if it was the leak sanitizer that died.
+    """
+    done = _run_once(arguments, folder, timeout_s)
+    for _ in range(TRIES - 1):
+        if TOOL_DIED in done.stderr:
+            done = _run_once(arguments, folder, timeout_s)
+    return done
+
+
+def _run_once(arguments: list[str], folder: Path, timeout_s: float) -> subprocess.CompletedProcess[str]:
     suppressions = folder / "leaks.txt"
     suppressions.write_text(SUPPRESSIONS)
     runtime = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)

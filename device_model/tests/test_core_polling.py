@@ -13,6 +13,8 @@ from device_model.tests.core_rig import BAR0, CMDSTATUS, CONFIG, GENSTS, SWERROR
 
 LONG_S = 2.3
 """A bit more than the time from which on reading counts as polling."""
+MANY = 1001
+"""More reads than make polling, however long they take on a busy machine."""
 
 
 @pytest.fixture
@@ -22,9 +24,9 @@ def guest(tmp_path: Path) -> Iterator[GuestView]:
 
 
 def keep_reading(guest: GuestView, *accesses: tuple[int, int, int], seconds: float = LONG_S) -> int:
-    """Reads (region, offset, size) in turn, as fast as it goes; how often each."""
+    """Reads (region, offset, size) in turn, as fast as it goes, for so long and MANY times; how often each."""
     end, rounds = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
+    while time.monotonic() < end or rounds < MANY:
         for region, offset, size in accesses:
             guest.client.region_read(region, offset, size)
         rounds += 1
@@ -38,8 +40,8 @@ def test_register_that_a_guest_keeps_reading_is_named_with_its_value(guest: Gues
     assert polling is not None
     assert (polling.register, polling.region, polling.offset) == ("GENSTS", "BAR0", GENSTS)
     assert (polling.value, polling.meaning, polling.reads) == (1, "Enabled", reads)
-    assert 2.0 <= polling.seconds <= LONG_S + 1
-    assert str(polling).startswith(f"GENSTS (0x90), value 0x1 = Enabled, {reads:,} times in 2.")
+    assert polling.seconds >= 2.0
+    assert str(polling).startswith(f"GENSTS (0x90), value 0x1 = Enabled, {reads:,} times in ")
 
 
 def test_polling_is_seen_while_it_happens_and_its_longest_time_stays(guest: GuestView) -> None:
@@ -67,7 +69,7 @@ def test_wait_for_a_command_that_ends_is_no_polling(guest: GuestView) -> None:
     ids=["another_register", "config_space", "another_size"],
 )
 def test_other_access_in_between_is_no_polling(guest: GuestView, accesses: tuple[tuple[int, int, int], ...]) -> None:
-    assert keep_reading(guest, *accesses) > 1000
+    assert keep_reading(guest, *accesses) >= MANY
     assert guest.mdev.vdev.longest_polling() is None
 
 

@@ -7,6 +7,7 @@ docs/comparison-schema.md.
 from __future__ import annotations
 
 import datetime
+import inspect
 import sys
 import types
 from collections.abc import Sequence
@@ -74,7 +75,7 @@ def _render(head: str, parts: Sequence[type[msgspec.Struct]]) -> str:
         rows = [
             f"| `{field.name}` | {_type(field)} | {_meaning(part, field)} |" for field in msgspec.structs.fields(part)
         ]
-        about = (part.__doc__ or "").strip()
+        about = inspect.cleandoc(part.__doc__ or "")
         sections.append(
             f"## {part.__name__}\n\n{about}\n\n| field | type | meaning |\n|---|---|---|\n" + "\n".join(rows)
         )

@@ -43,3 +43,24 @@ def test_afterwards_runners_are_as_they_were() -> None:
         pass
 
     assert vars(asyncio.Runner)["_on_sigint"] is before
+
+
+async def pressed_when_this_has_ended() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.add_done_callback(lambda _: signal.raise_signal(signal.SIGINT))
+
+
+async def several_steps() -> str:
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return "went on"
+
+
+def test_interrupt_at_the_end_of_a_run_is_remembered_and_the_next_run_is_not_broken_off() -> None:
+    with CtrlC() as ctrl_c, asyncio.Runner() as runner:
+        runner.run(pressed_when_this_has_ended())
+        ended = runner.run(several_steps())
+
+    assert ctrl_c.pressed
+    assert ended == "went on"
