@@ -150,7 +150,11 @@ async def _end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-<<<<<<< HEAD
+def _is_the_loops(task: asyncio.Task[Any]) -> bool:
+    """Closing of generators that nobody has closed; a step of one has no name."""
+    return getattr(task.get_coro(), "__qualname__", "") in ("", "BaseEventLoop.shutdown_asyncgens")
+
+
 def make_rig(session: Session, host: Host, members: list[Member], victims: list[Victim]) -> Rig:
     """The rig that the run was asked for, with nothing plugged yet."""
     options = session.options
@@ -182,11 +186,6 @@ async def linux_rig(rig: Rig) -> LinuxRig:
     """The rig of a run with Linux."""
     assert isinstance(rig, LinuxRig), "scenarios with Linux are for `vdsa run --rig linux`"
     return rig
-=======
-def _is_the_loops(task: asyncio.Task[Any]) -> bool:
-    """Closing of generators that nobody has closed; a step of one has no name."""
-    return getattr(task.get_coro(), "__qualname__", "") in ("", "BaseEventLoop.shutdown_asyncgens")
->>>>>>> compare
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ check-after-execution     harmed_own    harmed_own  harmed_own    harmed_own  ha
 pasid-enable-ignored      leaked        leaked      contained     contained   harmed_own    harmed_own  leaked
 bound-unchecked           contained     contained   leaked        leaked      -             -           contained
 handle-state-ignored      harmed_own    harmed_own  harmed_own    harmed_own  harmed_own    harmed_own  harmed_own
-pending-on-refusal        leaked        leaked      harmed_own    harmed_own  harmed_own    harmed_own  leaked
+pending-on-refusal        leaked        leaked      harmed_own    harmed_own  contained     contained   leaked
 mask-ignored              harmed_own    harmed_own  harmed_own    harmed_own  harmed_own    harmed_own  harmed_own
 """
 _LINES = [line.split() for line in EXPECTED.splitlines() if line]

@@ -284,6 +284,25 @@ unsigned vdev_num_vectors(const struct vdev *v)
 	return v->vectors;
 }
 
+/* Its BARs trap. */
+uint32_t vdev_num_portal_areas(const struct vdev *v)
+{
+	(void)v;
+	return 0;
+}
+
+struct vdev_area vdev_portal_area(uint32_t area)
+{
+	(void)area;
+	return (struct vdev_area){0};
+}
+
+int vdev_portal_fd(struct vdev *v)
+{
+	(void)v;
+	return -1;
+}
+
 bool vdev_vmm_owns_msix(const struct vdev *v)
 {
 	return v->vmm_owns_msix;
