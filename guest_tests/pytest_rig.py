@@ -23,7 +23,7 @@ from guest_tests.linux.rig import LinuxRig
 from guest_tests.linux.victim import Victim
 from guest_tests.linux.victims import running_victims
 from guest_tests.member import Member
-from guest_tests.planted import planted_core
+from guest_tests.planted import Fault, planted_core
 from guest_tests.rig import Rig, make_host
 from guest_tests.session import Session, open_resources, open_session
 from host_ctl.errors import HostError
@@ -41,9 +41,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "shared: a scenario about what mdevs share; left out if they share nothing")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Faults are planted when the scenarios have been run: they share the guests, and end the mdevs of the rig."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Faults are planted when the scenarios have been run: they share the guests, and end the mdevs of the rig. In a plain pytest
+    run, those that its store cannot have are left out.
+    """
     items.sort(key=lambda item: "negative_controls" in item.path.parts)
+    if SESSION not in config.stash:
+        left_out = [item for item in items if not _is_possible(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_possible(item: pytest.Item) -> bool:
+    fault = item.callspec.params.get("fault") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    return not isinstance(fault, Fault) or not fault.why_not(PLAIN.organisation, PLAIN.scope)
 
 
 @pytest.fixture(scope="session")

@@ -106,7 +106,6 @@ HARDWARE_ROWS = (
         "The device takes an entry without PASID Enable for everybody's, and a VM object that is not Valid for one that is.",
         _disarmed,
         everywhere("an entry that is being taken away is open to everybody, and its message goes to its owner",
-                   table="a right host releases handles first, then cuts the work queue off, and the VM object last",
                    queue=f"{_OWN_POINTERS}; its own interrupts come though they have been taken away")),
     Row("bound-unchecked", "Bound unchecked", "The device takes a handle behind the end of the array or table.", _beyond,
         {_ARRAY: "the index wraps, and the comparison of the PASID still refuses what is another's",

@@ -9,6 +9,7 @@ from host_ctl.interrupts import Organisation
 
 _L, _P = Finding.LEAK, Finding.PROMISE
 _TABLE, _QUEUE = Organisation.TABLE, Organisation.QUEUE
+_EMPTIED = "a table that goes out of use is emptied, so a VM object that is not Valid leads to entries that nobody has requested"
 _NO_ID: Mapping[Place, str] = {
     _TABLE: "no entry holds an ID that could be compared: where the work queue's VM_ID leads is all there is"
 }
@@ -21,7 +22,7 @@ HARDWARE: tuple[Fault, ...] = (
     Fault(
         "pasid-enable-ignored",
         "the device takes an entry without PASID Enable for everybody's, and a VM object that is not Valid for one that is",
-        frozenset({_L, _P}), core_fault=2,
+        frozenset({_L, _P}), core_fault=2, impossible={_TABLE: _EMPTIED},
     ),
     Fault(
         "check-after-execution", "the device checks the handle after it has executed the operation", frozenset({_P}),

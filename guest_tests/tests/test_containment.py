@@ -47,7 +47,7 @@ exhaustion-is-slot-0      leaked        leaked      leaked        leaked      - 
 pasid-check-skipped       leaked        leaked      -             -           contained     contained   leaked
 batch-member-not-checked  leaked        leaked      -             -           contained     contained   leaked
 check-after-execution     harmed_own    harmed_own  harmed_own    harmed_own  harmed_own    harmed_own  harmed_own
-pasid-enable-ignored      leaked        leaked      contained     contained   harmed_own    harmed_own  leaked
+pasid-enable-ignored      leaked        leaked      -             -           harmed_own    harmed_own  leaked
 bound-unchecked           contained     contained   leaked        leaked      -             -           contained
 handle-state-ignored      harmed_own    harmed_own  harmed_own    harmed_own  harmed_own    harmed_own  harmed_own
 pending-on-refusal        leaked        leaked      harmed_own    harmed_own  contained     contained   leaked
