@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from device_model.device import DeviceError
+from device_model.device import LEDGER_CAPACITY, DeviceError
 from guest_tests.agent_errors import AgentError
 from guest_tests.arena import Arena
 from guest_tests.controls import GUESTS
@@ -33,6 +33,8 @@ from host_ctl.progress import QuietProgress
 from qemu_patches.store import default_folder
 
 SESSION = pytest.StashKey[Session]()
+LINUX_LEDGER = 1 << 22
+"""Records: guests with Linux copy for as long as a window lasts, several records a copy, and the rig looks when it is over."""
 PLAIN = RunOptions(guests=4, vectors=3, seed=1, accelerator="tcg")
 """What a plain pytest run uses."""
 
@@ -127,6 +129,7 @@ async def whole_rig(
     host = await asyncio.to_thread(
         make_host, options.all_guests, options.vectors,
         trace=options.trace, organisation=options.organisation, scope=options.scope,
+        ledger_capacity=LINUX_LEDGER if options.linux else LEDGER_CAPACITY,
     )  # fmt: skip
     session.audit_before = host.audit().counts()
     rig = make_rig(session, host, members[: options.agents], victims)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from device_model.device import DeviceConfig, DeviceError, Vdev
+from device_model.device import LEDGER_CAPACITY, DeviceConfig, DeviceError, Vdev
 from guest_tests.agent_link import ALL_STEPS
 from guest_tests.agent_numbers import ConfigFlag, ItemResult, SlotState, Step
 from guest_tests.agent_results import Item, ItemOutcome
@@ -365,11 +365,14 @@ def device_sizes(mdevs: int, vectors: int, organisation: Organisation, scope: Sc
 
 def make_host(
     guests: int, vectors: int, *, spare: int = SPARE, trace: Path | None = None,
-    organisation: Organisation = Organisation.ARRAY, scope: Scope = Scope.DEVICE,
+    organisation: Organisation = Organisation.ARRAY, scope: Scope = Scope.DEVICE, ledger_capacity: int = LEDGER_CAPACITY,
 ) -> Host:  # fmt: skip
-    """A host whose device has room for `guests` mdevs of `vectors` vectors and some to spare. trace: a file for one."""
+    """A host whose device has room for `guests` mdevs of `vectors` vectors and some to spare. trace: a file for one.
+
+    ledger_capacity: records between two looks of the rig, a power of two.
+    """
     config = device_sizes(guests + spare, vectors, organisation, scope)
-    host = Host(config, scope=scope, mdev_vectors=vectors, trace=trace)
+    host = Host(config, scope=scope, mdev_vectors=vectors, trace=trace, ledger_capacity=ledger_capacity)
     host.parts.pasids = ScatteredPasids()
     host.parts.remapping = ShuffledRemapping(host.device)
     return host

@@ -28,6 +28,8 @@ EXPECTED = (
     "calibrat",
     "amd_pstate",
     "clocksource",
+    "TSC found unstable",
+    "tsc=unstable",
     "hrtimer: interrupt took",
     "perf: interrupt took",
     "sched: RT throttling",
