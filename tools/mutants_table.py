@@ -53,13 +53,12 @@ def _unchecked(name: str, checked_if: str, whose: str) -> Defect:
     )  # fmt: skip
 
 
-_STILL_CHECKED = "!FAULT(slots->planted, FAULT_HANDLE_STATE_IGNORED)"
-_PASIDS_DIFFER = "entry_enable && IMS_CTRL_PASID(entry->ctrl) != witness->pasid &&"
+_ITS_PASID = ".pasid = IMS_CTRL_PASID(entry->ctrl),"
 
 
 def _compared(name: str, condition: str, breaks: str) -> Defect:
     return _one(
-        name, CORE + "store_array.c", _PASIDS_DIFFER, f"entry_enable && {condition} &&", breaks,
+        name, CORE + "store_array.c", _ITS_PASID, f".pasid = {condition} ? ~witness->pasid : witness->pasid,", breaks,
         "interrupts cross, or attempts are not refused",
     )  # fmt: skip
 
@@ -117,12 +116,12 @@ HANDLES = (
          "the upper byte of a handle is not looked at", "handles out of range are taken"),
     _one("handle-15-bits", CORE + "execute.c", "(uint16_t)field(raw, 36, 2)", "(uint16_t)(field(raw, 36, 2) & 0x7FFF)",
          "the top bit of a handle is not looked at", "handles out of range are taken"),
-    _one("handle-state-ignored", CORE + "store_array.c", f"!entry->requested && {_STILL_CHECKED}",
-         f"!entry->requested && {_STILL_CHECKED} && !entry->address",
+    _one("handle-state-ignored", CORE + "store_array.c", ".requested = entry->requested,",
+         ".requested = entry->requested || entry->address,",
          "handles that were released or never given are taken", "released handles are not refused"),
-    _one("pasid-enable-one-way", CORE + "store_array.c", "entry_enable != pasid_enable &&", "entry_enable && !pasid_enable &&",
+    _one("pasid-enable-one-way", CORE + "owner.h", "owner->pasid_enable != pasid_enable &&", "owner->pasid_enable && !pasid_enable &&",
          "an entry without PASID Enable is everybody's", "disarmed entries are not refused"),
-    _one("pasid-enable-other-way", CORE + "store_array.c", "entry_enable != pasid_enable &&", "!entry_enable && pasid_enable &&",
+    _one("pasid-enable-other-way", CORE + "owner.h", "owner->pasid_enable != pasid_enable &&", "!owner->pasid_enable && pasid_enable &&",
          "a queue without PASID passes at any entry, if its PASID field fits",
          "a guest's queue always has a PASID: by the test of the core",
          ("device_model/tests/test_core_handles.py",)),
@@ -336,8 +335,8 @@ _NO_AGAIN = "	if (vanished.entry != UINT32_MAX)\n"
 CORE_STORES = (
     _in("store_table", "table-bound-off-by-one", "if (handle >= object->count &&", "if (handle > object->count &&",
         "the entry behind a machine's table is its own too", "it is not refused", _PLACES),
-    _in("store_table", "table-pool-bound-off-by-one", "object->count <= table->slots.count - object->first;",
-        "object->count <= table->slots.count - object->first + 1;", "a table reaches behind the pool", "it becomes Valid", _REGISTERS),
+    _in("store_table", "table-pool-bound-off-by-one", "object->count <= table->pool.slots.count - object->first;",
+        "object->count <= table->pool.slots.count - object->first + 1;", "a table reaches behind the pool", "it becomes Valid", _REGISTERS),
     _in("store_table", "table-object-valid-ignored", " && valid(table, object->valid) ? object", " ? object",
         "a VM object that is not Valid leads to its table", "handles survive it", _PLACES),
     _in("store_table", "table-queue-valid-ignored", "return valid(table, vm & TABLE_WQ_VALID) && valid(", "return valid(",
@@ -346,24 +345,24 @@ CORE_STORES = (
         "VM_IDs that agree in three bits share a table", "interrupts are refused to their owner", _PLACES),
     _in("store_table", "table-place-not-locked", "else if (reg == TABLE_OBJECT_COUNT && !object->valid)", "else if (reg == TABLE_OBJECT_COUNT)",
         "a table that is in use can grow over its neighbour", "it does", _REGISTERS),
-    _in("store_table", "table-not-emptied", "	slots_reset(&table->slots, object->first, object->count);\n	slots_settle",
+    _in("store_table", "table-not-emptied", "	slots_reset(&table->pool.slots, object->first, object->count);\n	slots_settle",
         "	slots_settle", "a table begins with what its last owner left in it", "handles of before are good", _HANDLES),
     _in("store_table", "table-entries-always-open", "	return table->tables[(offset - TABLE_ENTRIES) / IMS_STRIDE] > 0;",
         "	return table->tables != NULL && offset > 0;", "entries of nobody can be written", "they are", _REGISTERS),
-    _in("store_table", "table-handle-state-ignored", "!table->slots.slot[*entry].requested &&",
-        "!table->slots.slot[*entry].requested && !table->slots.slot[*entry].address &&", "handles that were released are taken", "they are", _HANDLES),
-    _in("store_table", "table-valid-does-not-wait", "	slots_settle(&table->slots, object->first, object->count);\n}", "}",
+    _in("store_table", "table-handle-state-ignored", "!table->pool.slots.slot[*entry].requested &&",
+        "!table->pool.slots.slot[*entry].requested && !table->pool.slots.slot[*entry].address &&", "handles that were released are taken", "they are", _HANDLES),
+    _in("store_table", "table-valid-does-not-wait", "	slots_settle(&table->pool.slots, object->first, object->count);\n}", "}",
         "a message may be on its way out of a table that is no more", "by the test with a message held up", _C_UNITS),
-    _in("store_table", "table-queue-does-not-wait", "		flights_wait_wq(&table->slots.flights, &table->slots.lock, (uint16_t)wq);", "		(void)flights_wait_wq;",
+    _in("store_table", "table-queue-does-not-wait", "		flights_wait_wq(&table->pool.slots.flights, &table->pool.slots.lock, (uint16_t)wq);", "		(void)flights_wait_wq;",
         "a message may be on its way out of a table that its queue does not lead to any more", "by the test with a message held up", _C_UNITS),
     _in("store_table", "table-not-looked-at-again", _AGAIN, _NO_AGAIN, "a handle that was released between check and end sends", "by the test of both", _C_UNITS),
     _in("store_table", "table-reset-keeps-queues", "		table->wq_vm[i] = 0;\n", "		(void)table;\n", "queues keep their machine through a reset",
         "registers are not as after a reset", _REGISTERS),
-    _in("store_queue", "queue-pasid-not-compared", "IMS_CTRL_PASID(fetched->ctrl) != witness->pasid &&", "IMS_CTRL_PASID(fetched->ctrl) == UINT32_MAX &&",
+    _in("store_queue", "queue-pasid-not-compared", ".pasid = IMS_CTRL_PASID(fetched->ctrl),", ".pasid = witness->pasid,",
         "a page that has another owner by now is open to its last one", "it is not refused", _PLACES),
-    _in("store_queue", "queue-pasid-enable-one-way", "entry_enable != pasid_enable &&", "!entry_enable && pasid_enable &&",
+    _in("store_queue", "queue-pasid-enable-one-way", ".pasid_enable = fetched->ctrl & IMS_CTRL_PASID_EN,", ".pasid_enable = pasid_enable && (fetched->ctrl & IMS_CTRL_PASID_EN),",
         "an entry with a PASID is open to queues without one of the same bits", "it is not refused", _HANDLES),
-    _in("store_queue", "queue-requested-ignored", "!(fetched->ctrl & QUEUE_CTRL_REQUESTED) &&", "!fetched->ctrl &&",
+    _in("store_queue", "queue-requested-ignored", ".requested = fetched->ctrl & QUEUE_CTRL_REQUESTED,", ".requested = fetched->ctrl,",
         "handles that were released are taken", "they are", _HANDLES),
     _in("store_queue", "queue-context-valid-ignored", "!context || !context->valid ||", "!context ||",
         "a queue leads to a directory that was taken from it", "handles survive it", _PLACES),
@@ -388,9 +387,10 @@ CORE_STORES = (
         "a message may be on its way out of a queue's storage when it has been taken away", "by the test with a message held up", _C_UNITS),
     _in("store_queue", "queue-reset-keeps-contexts", "		queue->contexts[i] = (struct context){ 0 };", "		queue->contexts[i].directory |= 0;",
         "queues lead to their storage through a reset", "handles survive it", _HANDLES),
-    _in("msix", "side-table-not-compared", "MSIXPERM_PASID(vector->perm) != witness->pasid &&", "MSIXPERM_PASID(vector->perm) == UINT32_MAX &&",
+    _in("msix", "side-table-not-compared", ".pasid = MSIXPERM_PASID(vector->perm),", ".pasid = witness->pasid,",
         "a vector is everybody's that has a PASID", "it is not refused", _HANDLES),
-    _in("msix", "side-table-enable-ignored", "if (vector_enable != pasid_enable &&", "if (vector_enable && !pasid_enable &&",
+    _in("msix", "side-table-enable-ignored", ".pasid_enable = vector->perm & MSIXPERM_PASID_EN,\n		.pasid = MSIXPERM_PASID(vector->perm),",
+        ".pasid_enable = pasid_enable || (vector->perm & MSIXPERM_PASID_EN),\n		.pasid = vector->perm & MSIXPERM_PASID_EN ? MSIXPERM_PASID(vector->perm) : witness->pasid,",
         "a vector without an owner is everybody's", "it is not refused", _HANDLES),
     _in("msix_table", "side-table-cut", "perm = value & MSIXPERM_WRITABLE;", "perm = value & MSIXPERM_WRITABLE & 0xFFFFFFF;",
         "4 bits of a PASID are lost", "a PASID that differs there is not refused", _HANDLES),
@@ -405,6 +405,28 @@ CORE_STORES = (
          "a page shows what its last owner had in it", "by its test", (_C_UNITS,)),
     _one("memory-freed-still-there", PLATFORM + "host_memory.c", "number > memory->count || !memory->pages[number - 1].bytes)", "number > memory->count)",
          "a page that was freed is reached", "a crash", (_PLACES,)),
+)  # fmt: skip
+
+# ---- portals that the guest has mapped: seen by our own client, which may store what it likes ----
+
+_MAPPED = ("device_model/tests/test_protocol_mapped_portal.py",)
+
+
+def _mapped(name: str, old: str, new: str, breaks: str, noticed: str, file: str = "vmapped.c") -> Defect:
+    return _one(f"mapped-{name}", VDEV + file, old, new, breaks, noticed, _MAPPED)
+
+
+MAPPED = (
+    _mapped("not-wiped", "			wipe(mapped, wq);", "			(void)wipe;", "what was stored while the queue was disabled is taken", "it runs"),
+    _mapped("any-order", "	const uint32_t next = mapped->wqs[wq].next[page];", "	const uint32_t next = mapped->wqs[wq].next[page] & 0;",
+            "descriptors overtake each other at the end of a page", "they are out of order"),
+    _mapped("same-pages", "	drop_pages(mapped);\n	make_pages(mapped);\n	pthread_cond_signal", "	pthread_cond_signal",
+            "a client that has gone writes to the next one's portal", "it is taken"),
+    _mapped("not-closed", "	mapped->closed = true;", "	mapped->closed = false;", "a device that is being taken away takes descriptors", "it does"),
+    _mapped("not-sealed", "F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL", "F_SEAL_SEAL", "a client takes the pages away from under the device",
+            "it can"),
+    _mapped("command-does-not-sweep", "	if (command)\n		vmapped_sweep(vdev->mapped);", "	if (offset > vdev->shape.bar0_size)\n		vmapped_sweep(vdev->mapped);",
+            "Drain and Abort do not cover what was stored before", "it runs afterwards", "vdev.c"),
 )  # fmt: skip
 
 # ---- the host's software ----
@@ -447,7 +469,7 @@ HOST = (
 TYPES = (
     _one("cfg-size-not-applied", VDEV + "vqcfg.c", "	idxd_wq_set_limit(idxd, vq->config.wq, cfg->wq[WQCFG_SIZE]);\n", "", "the size that a guest configures bounds nothing",
          "by the test of the type", ("device_model/tests/test_core_configurable.py",)),
-    _one("own-handle-state-ignored", CORE + "msix.c", "msix->config.handles && !vector->requested &&", "msix->config.handles && !vector->requested && vector->perm &&",
+    _one("own-handle-state-ignored", CORE + "msix.c", ".requested = vector->requested || !msix->config.handles,", ".requested = vector->requested || !msix->config.handles || !vector->perm,",
          "a device of its own takes handles that were never given", "by the test of the chip", ("device_model/tests/test_core_chip_work.py", "device_model/tests/test_core_handles.py")),
     Defect("own-vector-shifted", (Edit(VDEV + "vowned.c", "		.vector = message->entry,", "		.vector = message->entry ^ 1,"),),
            "the ledger of a device of its own names another vector", "it differs from the guest's counters", mdev_type="dsa-pf-v1"),
@@ -488,4 +510,4 @@ STORES = (
         "by the host's test", ("host_ctl/tests/test_interrupts_entries.py",)),
 )  # fmt: skip
 
-DEFECTS: tuple[Defect, ...] = (*HANDLES, *IMS, *VIRTUAL, *ENDINGS, *PLATFORM_DEFECTS, *CORE_STORES, *HOST, *STORES, *TYPES)
+DEFECTS: tuple[Defect, ...] = (*HANDLES, *IMS, *VIRTUAL, *ENDINGS, *PLATFORM_DEFECTS, *CORE_STORES, *MAPPED, *HOST, *STORES, *TYPES)

@@ -36,7 +36,7 @@ static struct msix *make_msix(struct idxd *idxd)
 		.handles = capabilities_command(idxd, CMD_REQUEST_INT_HANDLE),
 		.fired = LEDGER_FIRED,
 		.pended = LEDGER_PENDED,
-		.ims_entries = idxd->config.organisation == STORE_MSIX ? entries : NULL,
+		.entries = idxd->config.organisation == STORE_MSIX ? entries : NULL,
 	};
 
 	for (uint32_t i = 0; i < MSIX_MAX_VECTORS; i++)

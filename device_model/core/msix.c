@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "msix_internal.h"
+#include "owner.h"
 
 static void vector_reset(struct msix_vector *vector)
 {
@@ -16,13 +17,13 @@ static void vector_reset(struct msix_vector *vector)
 
 static void init_vectors(struct msix *msix)
 {
-	const uint32_t *entries = msix->config.ims_entries;
+	const uint32_t *entries = msix->config.entries;
 
 	for (uint32_t i = 0; i < msix->config.vectors; i++) {
 		msix->vectors[i].entry = entries ? entries[i] : UINT32_MAX;
 		vector_reset(&msix->vectors[i]);
 	}
-	msix->config.ims_entries = NULL; /* the caller's, not looked at again */
+	msix->config.entries = NULL; /* the caller's, not looked at again */
 }
 
 struct msix *msix_create(const struct msix_config *config, const struct interrupt_sink *sink, struct ledger *ledger)
@@ -205,29 +206,21 @@ static uint32_t index_of(const struct msix *msix, uint32_t handle)
 	return handle < msix->config.vectors ? handle : UINT32_MAX;
 }
 
-static bool pasid_check_skipped(const struct msix *msix, const struct witness *witness)
-{
-	return FAULT(msix->planted, FAULT_PASID_CHECK_SKIPPED) ||
-	       (FAULT(msix->planted, FAULT_MEMBER_PASID_SKIPPED) && (witness->flags & LEDGER_F_MEMBER));
-}
-
 static enum refusal judge(const struct msix *msix, const struct witness *witness, bool pasid_enable)
 {
 	const uint32_t index = index_of(msix, witness->handle);
 	const struct msix_vector *vector;
-	bool vector_enable;
+	struct owner owner;
 
 	if (index == UINT32_MAX)
 		return REFUSAL_OUT_OF_RANGE;
 	vector = &msix->vectors[index];
-	vector_enable = vector->perm & MSIXPERM_PASID_EN;
-	if (msix->config.handles && !vector->requested && !FAULT(msix->planted, FAULT_HANDLE_STATE_IGNORED))
-		return REFUSAL_NOT_REQUESTED;
-	if (vector_enable != pasid_enable && !FAULT(msix->planted, FAULT_PASID_ENABLE_IGNORED))
-		return REFUSAL_PASID_ENABLE;
-	if (vector_enable && MSIXPERM_PASID(vector->perm) != witness->pasid && !pasid_check_skipped(msix, witness))
-		return REFUSAL_PASID;
-	return REFUSAL_NONE;
+	owner = (struct owner){
+		.requested = vector->requested || !msix->config.handles,
+		.pasid_enable = vector->perm & MSIXPERM_PASID_EN,
+		.pasid = MSIXPERM_PASID(vector->perm),
+	};
+	return owner_judge(&owner, witness, pasid_enable, msix->planted);
 }
 
 /* The time it waits masked is not the device's latency: no accepted_ns. */

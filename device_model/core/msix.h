@@ -29,7 +29,7 @@ struct msix_config {
 	/* for the ledger */
 	uint8_t fired, pended;       /* kinds of record; fired 0: the sink writes that record itself */
 	uint32_t target;             /* id of the mdev whose table it is; 0: the physical device's */
-	const uint32_t *ims_entries; /* the IMS entry behind each vector, copied; NULL: none */
+	const uint32_t *entries; /* of the message store, behind each vector, copied; NULL: none */
 };
 
 /* The sink gets messages with `msix` set and `entry` the vector. NULL: out of memory or bad number. */

@@ -5,44 +5,24 @@
  */
 #include <stdlib.h>
 
+#include "owner.h"
 #include "regs.h"
-#include "slots.h"
-#include "store_internal.h"
-
-struct store_array {
-	struct store store;
-	struct slots slots;
-};
-
-static struct store_array *array_of(struct store *store)
-{
-	return (struct store_array *)store;
-}
-
-static const struct store_array *const_array_of(const struct store *store)
-{
-	return (const struct store_array *)store;
-}
+#include "slot_store.h"
 
 static void destroy(struct store *store)
 {
-	slots_destroy(&array_of(store)->slots);
+	slots_destroy(slots_of(store));
 	free(store);
-}
-
-static bool has_entry(struct store *store, uint32_t entry)
-{
-	return entry < array_of(store)->slots.count;
 }
 
 static uint64_t size(const struct store *store)
 {
-	return (uint64_t)const_array_of(store)->slots.count * IMS_STRIDE;
+	return (uint64_t)((const struct slot_store *)store)->slots.count * IMS_STRIDE;
 }
 
 static uint64_t read(struct store *store, uint64_t offset, unsigned bytes)
 {
-	struct slots *slots = &array_of(store)->slots;
+	struct slots *slots = slots_of(store);
 	uint64_t value;
 
 	pthread_mutex_lock(&slots->lock);
@@ -53,7 +33,7 @@ static uint64_t read(struct store *store, uint64_t offset, unsigned bytes)
 
 static void write(struct store *store, uint64_t offset, unsigned bytes, uint64_t value)
 {
-	struct slots *slots = &array_of(store)->slots;
+	struct slots *slots = slots_of(store);
 
 	pthread_mutex_lock(&slots->lock);
 	slots_write(slots, offset, bytes, value);
@@ -62,7 +42,7 @@ static void write(struct store *store, uint64_t offset, unsigned bytes, uint64_t
 
 static void reset(struct store *store)
 {
-	struct slots *slots = &array_of(store)->slots;
+	struct slots *slots = slots_of(store);
 
 	pthread_mutex_lock(&slots->lock);
 	slots_reset(slots, 0, slots->count);
@@ -70,33 +50,7 @@ static void reset(struct store *store)
 	pthread_mutex_unlock(&slots->lock);
 }
 
-static void set_requested(struct store *store, uint32_t entry, bool requested)
-{
-	slots_set_requested(&array_of(store)->slots, entry, requested);
-}
-
-static void wait_sent(struct store *store, uint32_t entry)
-{
-	slots_wait_sent(&array_of(store)->slots, entry);
-}
-
-static void set_ignore(struct store *store, uint32_t entry, bool ignore)
-{
-	slots_set_ignore(&array_of(store)->slots, entry, ignore);
-}
-
-static bool pending(struct store *store, uint32_t entry)
-{
-	return slots_pending(&array_of(store)->slots, entry);
-}
-
 /* ---- the check (5.4) ---- */
-
-static bool pasid_check_skipped(const struct slots *slots, const struct witness *witness)
-{
-	return FAULT(slots->planted, FAULT_PASID_CHECK_SKIPPED) ||
-	       (FAULT(slots->planted, FAULT_MEMBER_PASID_SKIPPED) && (witness->flags & LEDGER_F_MEMBER));
-}
 
 /* An entry's index; UINT32_MAX: out of range. With the bound unchecked, the address wraps. */
 static uint32_t index_of(const struct slots *slots, uint32_t handle)
@@ -110,24 +64,22 @@ static enum refusal judge(const struct slots *slots, const struct witness *witne
 {
 	const uint32_t index = index_of(slots, witness->handle);
 	const struct slot *entry;
-	bool entry_enable;
+	struct owner owner;
 
 	if (index == UINT32_MAX)
 		return REFUSAL_OUT_OF_RANGE;
 	entry = &slots->slot[index];
-	entry_enable = entry->ctrl & IMS_CTRL_PASID_EN;
-	if (!entry->requested && !FAULT(slots->planted, FAULT_HANDLE_STATE_IGNORED))
-		return REFUSAL_NOT_REQUESTED;
-	if (entry_enable != pasid_enable && !FAULT(slots->planted, FAULT_PASID_ENABLE_IGNORED))
-		return REFUSAL_PASID_ENABLE;
-	if (entry_enable && IMS_CTRL_PASID(entry->ctrl) != witness->pasid && !pasid_check_skipped(slots, witness))
-		return REFUSAL_PASID;
-	return REFUSAL_NONE;
+	owner = (struct owner){
+		.requested = entry->requested,
+		.pasid_enable = entry->ctrl & IMS_CTRL_PASID_EN,
+		.pasid = IMS_CTRL_PASID(entry->ctrl),
+	};
+	return owner_judge(&owner, witness, pasid_enable, slots->planted);
 }
 
 static enum refusal check(struct store *store, const struct witness *witness, bool pasid_enable, uint32_t *entry)
 {
-	struct slots *slots = &array_of(store)->slots;
+	struct slots *slots = slots_of(store);
 	enum refusal refusal;
 
 	pthread_mutex_lock(&slots->lock);
@@ -141,7 +93,7 @@ static enum refusal check(struct store *store, const struct witness *witness, bo
 
 static void raise(struct store *store, const struct witness *witness, bool pasid_enable)
 {
-	struct slots *slots = &array_of(store)->slots;
+	struct slots *slots = slots_of(store);
 	uint32_t index;
 
 	(void)pasid_enable;
@@ -152,38 +104,20 @@ static void raise(struct store *store, const struct witness *witness, bool pasid
 	pthread_mutex_unlock(&slots->lock);
 }
 
-#ifdef VDSA_PLANTED_FAULTS
-static void plant_fault(struct store *store, enum planted_fault fault)
-{
-	struct slots *slots = &array_of(store)->slots;
-
-	pthread_mutex_lock(&slots->lock);
-	slots->planted = fault;
-	pthread_mutex_unlock(&slots->lock);
-}
-#endif
-
 static const struct store_ops ops = {
+	SLOT_STORE_OPS
 	.destroy = destroy,
-	.has_entry = has_entry,
 	.size = size,
 	.read = read,
 	.write = write,
 	.reset = reset,
-	.set_requested = set_requested,
-	.wait_sent = wait_sent,
-	.set_ignore = set_ignore,
-	.pending = pending,
 	.check = check,
 	.raise = raise,
-#ifdef VDSA_PLANTED_FAULTS
-	.plant_fault = plant_fault,
-#endif
 };
 
 struct store *store_array_create(const struct store_config *config, const struct interrupt_sink *sink, struct ledger *ledger)
 {
-	struct store_array *array;
+	struct slot_store *array;
 
 	if (config->entries == 0 || config->entries % 256 != 0 || config->entries > STORE_MAX_ARRAY)
 		return NULL;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "flights.h"
+#include "owner.h"
 #include "regs.h"
 #include "store_internal.h"
 
@@ -105,31 +106,22 @@ static uint32_t locate(const struct store_queue *queue, uint32_t wq, uint32_t ha
 	return (uint32_t)(page / IMS_STRIDE) + handle % QUEUE_PAGE_ENTRIES;
 }
 
-static bool pasid_check_skipped(const struct store_queue *queue, const struct witness *witness)
-{
-	return FAULT(queue->planted, FAULT_PASID_CHECK_SKIPPED) ||
-	       (FAULT(queue->planted, FAULT_MEMBER_PASID_SKIPPED) && (witness->flags & LEDGER_F_MEMBER));
-}
-
 static enum refusal find(const struct store_queue *queue, const struct witness *witness, bool pasid_enable, uint32_t *entry,
 			 struct fetched *fetched)
 {
 	const uint32_t located = locate(queue, witness->wq, witness->handle);
-
-	bool entry_enable;
+	struct owner owner;
 
 	*entry = UINT32_MAX;
 	if (located == UINT32_MAX || !fetch(queue, located, fetched))
 		return REFUSAL_NO_STORAGE;
 	*entry = located;
-	entry_enable = fetched->ctrl & IMS_CTRL_PASID_EN;
-	if (!(fetched->ctrl & QUEUE_CTRL_REQUESTED) && !FAULT(queue->planted, FAULT_HANDLE_STATE_IGNORED))
-		return REFUSAL_NOT_REQUESTED;
-	if (entry_enable != pasid_enable && !FAULT(queue->planted, FAULT_PASID_ENABLE_IGNORED))
-		return REFUSAL_PASID_ENABLE;
-	if (entry_enable && IMS_CTRL_PASID(fetched->ctrl) != witness->pasid && !pasid_check_skipped(queue, witness))
-		return REFUSAL_PASID;
-	return REFUSAL_NONE;
+	owner = (struct owner){
+		.requested = fetched->ctrl & QUEUE_CTRL_REQUESTED,
+		.pasid_enable = fetched->ctrl & IMS_CTRL_PASID_EN,
+		.pasid = IMS_CTRL_PASID(fetched->ctrl),
+	};
+	return owner_judge(&owner, witness, pasid_enable, queue->planted);
 }
 
 /* ---- messages; lock held ---- */

@@ -9,8 +9,7 @@
 #include <stdlib.h>
 
 #include "regs.h"
-#include "slots.h"
-#include "store_internal.h"
+#include "slot_store.h"
 
 struct vm_object {
 	uint32_t first, count; /* its table: entries of the pool */
@@ -18,8 +17,7 @@ struct vm_object {
 };
 
 struct store_table {
-	struct store store;
-	struct slots slots; /* the pool; its lock guards all of this */
+	struct slot_store pool; /* its lock guards all of this */
 	uint32_t num_wqs;
 	uint32_t *wq_vm; /* TABLE_WQ_VALID and VM_ID */
 	struct vm_object *objects; /* TABLE_VMS */
@@ -35,21 +33,16 @@ static void destroy(struct store *store)
 {
 	struct store_table *table = table_of(store);
 
-	slots_destroy(&table->slots);
+	slots_destroy(&table->pool.slots);
 	free(table->wq_vm);
 	free(table->objects);
 	free(table->tables);
 	free(table);
 }
 
-static bool has_entry(struct store *store, uint32_t entry)
-{
-	return entry < table_of(store)->slots.count;
-}
-
 static uint64_t size(const struct store *store)
 {
-	return TABLE_ENTRIES + (uint64_t)((const struct store_table *)store)->slots.count * IMS_STRIDE;
+	return TABLE_ENTRIES + (uint64_t)((const struct slot_store *)store)->slots.count * IMS_STRIDE;
 }
 
 /* ---- registers; lock held ---- */
@@ -70,8 +63,8 @@ static uint32_t read_object(const struct vm_object *object, unsigned reg)
 
 static bool may_be_valid(const struct store_table *table, const struct vm_object *object)
 {
-	return object->count >= 1 && object->count <= TABLE_MAX_COUNT && object->first < table->slots.count &&
-	       object->count <= table->slots.count - object->first;
+	return object->count >= 1 && object->count <= TABLE_MAX_COUNT && object->first < table->pool.slots.count &&
+	       object->count <= table->pool.slots.count - object->first;
 }
 
 static void count_tables(struct store_table *table, const struct vm_object *object, int change)
@@ -87,8 +80,8 @@ static void set_valid(struct store_table *table, struct vm_object *object, bool 
 		return;
 	object->valid = valid;
 	count_tables(table, object, valid ? 1 : -1);
-	slots_reset(&table->slots, object->first, object->count);
-	slots_settle(&table->slots, object->first, object->count);
+	slots_reset(&table->pool.slots, object->first, object->count);
+	slots_settle(&table->pool.slots, object->first, object->count);
 }
 
 /* Gives the lock up until no message of the queue is on its way to where it led before. */
@@ -98,7 +91,7 @@ static void write_wq(struct store_table *table, uint32_t wq, uint32_t value)
 
 	table->wq_vm[wq] = value & TABLE_WQ_WRITABLE;
 	if ((was & TABLE_WQ_VALID) && was != table->wq_vm[wq])
-		flights_wait_wq(&table->slots.flights, &table->slots.lock, (uint16_t)wq);
+		flights_wait_wq(&table->pool.slots.flights, &table->pool.slots.lock, (uint16_t)wq);
 }
 
 static void write_object(struct store_table *table, uint32_t vm, unsigned reg, uint32_t value)
@@ -145,15 +138,15 @@ static uint64_t read(struct store *store, uint64_t offset, unsigned bytes)
 	struct store_table *table = table_of(store);
 	uint64_t value = 0;
 
-	pthread_mutex_lock(&table->slots.lock);
+	pthread_mutex_lock(&table->pool.slots.lock);
 	if (offset < TABLE_ENTRIES) {
 		value = read_dword(table, offset);
 		if (bytes == 8)
 			value |= (uint64_t)read_dword(table, offset + 4) << 32;
 	} else if (in_a_table(table, offset)) {
-		value = slots_read(&table->slots, offset - TABLE_ENTRIES, bytes);
+		value = slots_read(&table->pool.slots, offset - TABLE_ENTRIES, bytes);
 	}
-	pthread_mutex_unlock(&table->slots.lock);
+	pthread_mutex_unlock(&table->pool.slots.lock);
 	return value;
 }
 
@@ -161,22 +154,22 @@ static void write(struct store *store, uint64_t offset, unsigned bytes, uint64_t
 {
 	struct store_table *table = table_of(store);
 
-	pthread_mutex_lock(&table->slots.lock);
+	pthread_mutex_lock(&table->pool.slots.lock);
 	if (offset < TABLE_ENTRIES) {
 		write_dword(table, offset, (uint32_t)value);
 		if (bytes == 8)
 			write_dword(table, offset + 4, (uint32_t)(value >> 32));
 	} else if (in_a_table(table, offset)) {
-		slots_write(&table->slots, offset - TABLE_ENTRIES, bytes, value);
+		slots_write(&table->pool.slots, offset - TABLE_ENTRIES, bytes, value);
 	}
-	pthread_mutex_unlock(&table->slots.lock);
+	pthread_mutex_unlock(&table->pool.slots.lock);
 }
 
 static void forget_object(struct store_table *table, struct vm_object *object)
 {
 	if (object->valid) {
 		count_tables(table, object, -1);
-		slots_reset(&table->slots, object->first, object->count);
+		slots_reset(&table->pool.slots, object->first, object->count);
 	}
 	*object = (struct vm_object){ 0 };
 }
@@ -186,40 +179,20 @@ static void reset(struct store *store)
 {
 	struct store_table *table = table_of(store);
 
-	pthread_mutex_lock(&table->slots.lock);
+	pthread_mutex_lock(&table->pool.slots.lock);
 	for (uint32_t i = 0; i < table->num_wqs; i++)
 		table->wq_vm[i] = 0;
 	for (uint32_t i = 0; i < TABLE_VMS; i++)
 		forget_object(table, &table->objects[i]);
-	slots_settle(&table->slots, 0, table->slots.count);
-	pthread_mutex_unlock(&table->slots.lock);
-}
-
-static void set_requested(struct store *store, uint32_t entry, bool requested)
-{
-	slots_set_requested(&table_of(store)->slots, entry, requested);
-}
-
-static void wait_sent(struct store *store, uint32_t entry)
-{
-	slots_wait_sent(&table_of(store)->slots, entry);
-}
-
-static void set_ignore(struct store *store, uint32_t entry, bool ignore)
-{
-	slots_set_ignore(&table_of(store)->slots, entry, ignore);
-}
-
-static bool pending(struct store *store, uint32_t entry)
-{
-	return slots_pending(&table_of(store)->slots, entry);
+	slots_settle(&table->pool.slots, 0, table->pool.slots.count);
+	pthread_mutex_unlock(&table->pool.slots.lock);
 }
 
 /* ---- the way from a work queue to an entry; lock held ---- */
 
 static bool valid(const struct store_table *table, bool bit)
 {
-	return bit || FAULT(table->slots.planted, FAULT_PASID_ENABLE_IGNORED);
+	return bit || FAULT(table->pool.slots.planted, FAULT_PASID_ENABLE_IGNORED);
 }
 
 /* NULL: the work queue leads to no table. */
@@ -234,9 +207,9 @@ static const struct vm_object *object_of(const struct store_table *table, uint32
 /* With the bound unchecked, what lies behind the table in the pool is reached; there is nothing behind the pool. */
 static bool in_bounds(const struct store_table *table, const struct vm_object *object, uint32_t handle)
 {
-	if (handle >= object->count && !FAULT(table->slots.planted, FAULT_BOUND_UNCHECKED))
+	if (handle >= object->count && !FAULT(table->pool.slots.planted, FAULT_BOUND_UNCHECKED))
 		return false;
-	return object->first < table->slots.count && handle < table->slots.count - object->first;
+	return object->first < table->pool.slots.count && handle < table->pool.slots.count - object->first;
 }
 
 /* *entry: UINT32_MAX if the handle leads nowhere. */
@@ -250,7 +223,7 @@ static enum refusal find(const struct store_table *table, const struct witness *
 	if (!in_bounds(table, object, witness->handle))
 		return REFUSAL_OUT_OF_RANGE;
 	*entry = object->first + witness->handle;
-	if (!table->slots.slot[*entry].requested && !FAULT(table->slots.planted, FAULT_HANDLE_STATE_IGNORED))
+	if (!table->pool.slots.slot[*entry].requested && !FAULT(table->pool.slots.planted, FAULT_HANDLE_STATE_IGNORED))
 		return REFUSAL_NOT_REQUESTED;
 	return REFUSAL_NONE;
 }
@@ -261,11 +234,11 @@ static enum refusal check(struct store *store, const struct witness *witness, bo
 	enum refusal refusal;
 
 	(void)pasid_enable; /* a PASID is for DMA only */
-	pthread_mutex_lock(&table->slots.lock);
+	pthread_mutex_lock(&table->pool.slots.lock);
 	refusal = find(table, witness, entry);
-	if (refusal != REFUSAL_NONE && *entry != UINT32_MAX && FAULT(table->slots.planted, FAULT_PENDING_ON_REFUSAL))
-		slots_remember_pending(&table->slots, *entry, witness);
-	pthread_mutex_unlock(&table->slots.lock);
+	if (refusal != REFUSAL_NONE && *entry != UINT32_MAX && FAULT(table->pool.slots.planted, FAULT_PENDING_ON_REFUSAL))
+		slots_remember_pending(&table->pool.slots, *entry, witness);
+	pthread_mutex_unlock(&table->pool.slots.lock);
 	return refusal;
 }
 
@@ -275,42 +248,24 @@ static void raise(struct store *store, const struct witness *witness, bool pasid
 	struct store_note vanished = { .kind = LEDGER_VANISHED };
 
 	(void)pasid_enable;
-	pthread_mutex_lock(&table->slots.lock);
+	pthread_mutex_lock(&table->pool.slots.lock);
 	vanished.reason = (uint8_t)find(table, witness, &vanished.entry);
 	if (vanished.reason == REFUSAL_NONE)
-		slots_raise(&table->slots, vanished.entry, witness);
+		slots_raise(&table->pool.slots, vanished.entry, witness);
 	else
 		store_write_note(store->ledger, &vanished, witness);
-	pthread_mutex_unlock(&table->slots.lock);
+	pthread_mutex_unlock(&table->pool.slots.lock);
 }
-
-#ifdef VDSA_PLANTED_FAULTS
-static void plant_fault(struct store *store, enum planted_fault fault)
-{
-	struct slots *slots = &table_of(store)->slots;
-
-	pthread_mutex_lock(&slots->lock);
-	slots->planted = fault;
-	pthread_mutex_unlock(&slots->lock);
-}
-#endif
 
 static const struct store_ops ops = {
+	SLOT_STORE_OPS
 	.destroy = destroy,
-	.has_entry = has_entry,
 	.size = size,
 	.read = read,
 	.write = write,
 	.reset = reset,
-	.set_requested = set_requested,
-	.wait_sent = wait_sent,
-	.set_ignore = set_ignore,
-	.pending = pending,
 	.check = check,
 	.raise = raise,
-#ifdef VDSA_PLANTED_FAULTS
-	.plant_fault = plant_fault,
-#endif
 };
 
 struct store *store_table_create(const struct store_config *config, const struct interrupt_sink *sink, struct ledger *ledger)
@@ -322,14 +277,14 @@ struct store *store_table_create(const struct store_config *config, const struct
 	table = calloc(1, sizeof(*table));
 	if (!table)
 		return NULL;
-	table->store = (struct store){ .ops = &ops, .organisation = STORE_TABLE, .ledger = ledger };
+	table->pool.store = (struct store){ .ops = &ops, .organisation = STORE_TABLE, .ledger = ledger };
 	table->num_wqs = config->num_wqs;
 	table->wq_vm = calloc(config->num_wqs, sizeof(*table->wq_vm));
 	table->objects = calloc(TABLE_VMS, sizeof(*table->objects));
 	table->tables = calloc(config->entries, sizeof(*table->tables));
 	if (table->wq_vm && table->objects && table->tables &&
-	    slots_init(&table->slots, config->entries, IMS_CTRL_MASK | IMS_CTRL_IGNORE, sink, ledger))
-		return &table->store;
+	    slots_init(&table->pool.slots, config->entries, IMS_CTRL_MASK | IMS_CTRL_IGNORE, sink, ledger))
+		return &table->pool.store;
 	free(table->wq_vm);
 	free(table->objects);
 	free(table->tables);

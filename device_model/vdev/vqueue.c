@@ -180,7 +180,7 @@ static struct msix *make_msix(struct vqueue *vq)
 		.elsewhere = vq->config.vmm_owns_msix,
 		.pended = LEDGER_VM_PENDED,
 		.target = vq->config.id,
-		.ims_entries = entries,
+		.entries = entries,
 	};
 
 	for (uint32_t i = 0; i < vq->config.num_vectors; i++)

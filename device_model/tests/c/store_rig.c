@@ -65,7 +65,7 @@ void store_rig_make(struct store_rig *rig, enum organisation organisation)
 	const struct interrupt_sink sink = { .ctx = rig, .message = on_message };
 	uint32_t entries[256];
 	const struct msix_config table = {
-		.vectors = 256, .handles = true, .fired = LEDGER_FIRED, .pended = LEDGER_PENDED, .ims_entries = entries,
+		.vectors = 256, .handles = true, .fired = LEDGER_FIRED, .pended = LEDGER_PENDED, .entries = entries,
 	};
 	struct store_config config = { .organisation = organisation, .num_wqs = STORE_WQS };
 

@@ -301,7 +301,7 @@ static void ledger_has_each_decision_with_the_kinds_of_its_owner(void)
 	CHECK(kinds[0] == LEDGER_GRANTED && kinds[1] == LEDGER_REFUSED && kinds[2] == LEDGER_PENDED);
 	CHECK(kinds[3] == LEDGER_FIRED && kinds[4] == LEDGER_IGNORED);
 	drop();
-	make(&(struct msix_config){ .vectors = 2, .pended = LEDGER_VM_PENDED, .target = 9, .ims_entries = entries });
+	make(&(struct msix_config){ .vectors = 2, .pended = LEDGER_VM_PENDED, .target = 9, .entries = entries });
 	msix_raise(msix, 1, &work);
 	CHECK_EQUAL(ledger_read(ledger, &record, 1, &lost), 1);
 	CHECK(record.kind == LEDGER_VM_PENDED && record.target == 9 && record.entry == 12 && record.vector == 1);
