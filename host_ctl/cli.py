@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast, get_args
 
-import msgspec
-
 from host_ctl import comparison_file
 from host_ctl.cli_common import (
     EXIT_CTRL_C,
@@ -22,6 +20,7 @@ from host_ctl.cli_common import (
     load_suite,
     lock,
     progress_mode,
+    report,
     run_to_its_end,
     seed_of,
     tell,
@@ -226,7 +225,8 @@ def _run(arguments: argparse.Namespace) -> int:
     suite: Suite = load_suite("isolation")
     with lock(options.report):
         _empty_trace(options.trace)
-        return _run_and_report(suite, options, progress_mode(arguments), arguments)
+        result = run_suite(suite, options, progress_mode(arguments), arguments.debug)
+        return report(result, lambda it: write_reports(it, options.report), print_summary, arguments)
 
 
 def trace_file(arguments: argparse.Namespace) -> Path | None:
@@ -244,29 +244,6 @@ def _empty_trace(trace: Path | None) -> None:
         trace.write_text("")
     except OSError as error:
         raise HostError(f"cannot write the trace to {trace} ({error.strerror}): choose another file") from error
-
-
-def _run_and_report(suite: Suite, options: RunOptions, mode: Mode, arguments: argparse.Namespace) -> int:
-    result = run_suite(suite, options, mode, arguments.debug)
-    try:
-        paths = write_reports(result, options.report)
-        print(f"report: {', '.join(map(str, paths))}", file=sys.stderr)
-    except HostError as error:
-        tell(error, arguments.debug)
-        result = _unreported(result)
-    if arguments.quiet:
-        print(f"{result.verdict}: {printable(result.reason)}")
-    else:
-        print_summary(result)
-    return exit_status(result.verdict, result.interrupted)
-
-
-def _unreported(result: RunResult) -> RunResult:
-    """Isolation that nobody can look up is not proven; any other verdict stays as it is."""
-    if result.verdict != "ISOLATED":
-        return result
-    reason = f"the report could not be written; without it: {result.reason}"
-    return msgspec.structs.replace(result, verdict="NOT PROVEN", reason=reason)
 
 
 def run_suite(suite: Suite, options: RunOptions, mode: Mode = "auto", debug: bool = False) -> RunResult:

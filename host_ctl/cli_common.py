@@ -7,17 +7,20 @@ import importlib.metadata
 import secrets
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
+from host_ctl.comparison import Comparison
 from host_ctl.errors import HostError
 from host_ctl.options import OptionsError
 from host_ctl.progress import Mode, Progress, open_progress, printable
-from host_ctl.results import CTRL_C, VerdictName
+from host_ctl.results import CTRL_C, RunResult, VerdictName
 from host_ctl.run_folder import RunLock
 
-Result = TypeVar("Result")
+Result = TypeVar("Result", RunResult, Comparison)
 
 EXIT_USAGE = 2
 EXIT_CTRL_C = 130
@@ -60,6 +63,31 @@ def progress_mode(arguments: argparse.Namespace) -> Mode:
 def seed_of(given: int | None) -> int:
     """A new seed is short enough to be typed."""
     return secrets.randbits(32) if given is None else given
+
+
+def report(
+    result: Result, write: Callable[[Result], Sequence[Path]], show: Callable[[Result], None],
+    arguments: argparse.Namespace,
+) -> int:  # fmt: skip
+    """Writes the report, shows what --quiet leaves of the results, and answers with the exit status."""
+    try:
+        print(f"report: {', '.join(map(str, write(result)))}", file=sys.stderr)
+    except HostError as error:
+        tell(error, arguments.debug)
+        result = _unreported(result)
+    if arguments.quiet:
+        print(f"{result.verdict}: {printable(result.reason)}")
+    else:
+        show(result)
+    return exit_status(result.verdict, result.interrupted)
+
+
+def _unreported(result: Result) -> Result:
+    """Isolation that nobody can look up is not proven; any other verdict stays as it is."""
+    if result.verdict != "ISOLATED":
+        return result
+    reason = f"the report could not be written; without it: {result.reason}"
+    return msgspec.structs.replace(result, verdict="NOT PROVEN", reason=reason)
 
 
 def load_suite(name: str) -> Callable[..., Any]:

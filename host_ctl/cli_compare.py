@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-import msgspec
-
-from host_ctl.cli_common import add_shown, exit_status, load_suite, lock, progress_mode, run_to_its_end, seed_of, tell
+from host_ctl.cli_common import add_shown, load_suite, lock, progress_mode, report, run_to_its_end, seed_of
 from host_ctl.comparison import Comparison
 from host_ctl.comparison_file import check
 from host_ctl.comparison_options import ALL, CompareOptions
 from host_ctl.comparison_unfinished import unfinished_comparison
-from host_ctl.errors import HostError
 from host_ctl.options import DOMAINS, STORES, Accelerator, Delivery
-from host_ctl.progress import Progress, printable
+from host_ctl.progress import Progress
 from host_ctl.report import write_comparison
 from host_ctl.report.comparison_summary import print_comparison
 from host_ctl.unfinished import utc_now
@@ -110,26 +106,4 @@ def _compare(arguments: argparse.Namespace) -> int:
             lambda progress: suite(options, progress), check,
             lambda why: unfinished_comparison(options, started, why), progress_mode(arguments), arguments.debug,
         )  # fmt: skip
-        return _report(comparison, options, arguments)
-
-
-def _report(comparison: Comparison, options: CompareOptions, arguments: argparse.Namespace) -> int:
-    try:
-        paths = write_comparison(comparison, options.report)
-        print(f"report: {', '.join(map(str, paths))}", file=sys.stderr)
-    except HostError as error:
-        tell(error, arguments.debug)
-        comparison = _unreported(comparison)
-    if arguments.quiet:
-        print(f"{comparison.verdict}: {printable(comparison.reason)}")
-    else:
-        print_comparison(comparison)
-    return exit_status(comparison.verdict, comparison.interrupted)
-
-
-def _unreported(comparison: Comparison) -> Comparison:
-    """Isolation that nobody can look up is not proven; any other verdict stays as it is."""
-    if comparison.verdict != "ISOLATED":
-        return comparison
-    reason = f"the report could not be written; without it: {comparison.reason}"
-    return msgspec.structs.replace(comparison, verdict="NOT PROVEN", reason=reason)
+        return report(comparison, lambda it: write_comparison(it, options.report), print_comparison, arguments)

@@ -9,7 +9,7 @@ import msgspec
 
 from host_ctl.comparison import SCHEMA_VERSION, Comparison
 from host_ctl.comparison_verdict import conclude
-from host_ctl.results import ResultError
+from host_ctl.results import ResultError, read_versioned
 
 
 def encode(comparison: Comparison) -> bytes:
@@ -28,20 +28,7 @@ def is_comparison(raw: bytes) -> bool:
 
 def decode(raw: bytes) -> Comparison:
     """Reads what encode() wrote. Raises ResultError: not JSON, another schema version, or contradictory."""
-    try:
-        head = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        version = msgspec.json.decode(bytes(head["schema"])) if "schema" in head else None
-    except msgspec.MsgspecError as error:
-        raise ResultError(f"not a comparison: {error}; expected the comparison.json of `vdsa compare`") from error
-    if version != SCHEMA_VERSION:
-        raise ResultError(
-            f"a comparison of schema version {version!r}, this vdsa reads version {SCHEMA_VERSION}: "
-            "show it with the vdsa that wrote it"
-        )
-    try:
-        comparison = msgspec.json.decode(raw, type=Comparison)
-    except msgspec.MsgspecError as error:
-        raise ResultError(f"the comparison is damaged: {error}") from error
+    comparison = read_versioned(raw, Comparison, SCHEMA_VERSION, "a comparison", "comparison.json of `vdsa compare`")
     check(comparison)
     return comparison
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -24,6 +24,7 @@ CTRL_C = "Ctrl-C"
 Count = Annotated[int, Meta(ge=0)]
 Text = Annotated[str, Meta(min_length=1)]
 Utc = Annotated[datetime.datetime, Meta(tz=True)]
+File = TypeVar("File", bound=msgspec.Struct)
 VerdictName = Literal["ISOLATED", "LEAKED", "NOT PROVEN"]
 
 
@@ -179,22 +180,26 @@ def encode(result: RunResult) -> bytes:
 
 def decode(raw: bytes) -> RunResult:
     """Reads what encode() wrote. Raises ResultError: not JSON, another schema version, or contradictory."""
-    try:
-        head = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        version = msgspec.json.decode(bytes(head["schema"])) if "schema" in head else None
-    except msgspec.MsgspecError as error:
-        raise ResultError(f"not a results file: {error}; expected the report.json of a run") from error
-    if version != SCHEMA_VERSION:
-        raise ResultError(
-            f"results of schema version {version!r}, this vdsa reads version {SCHEMA_VERSION}: "
-            "show them with the vdsa that wrote them"
-        )
-    try:
-        result = msgspec.json.decode(raw, type=RunResult)
-    except msgspec.MsgspecError as error:
-        raise ResultError(f"the results file is damaged: {error}") from error
+    result = read_versioned(raw, RunResult, SCHEMA_VERSION, "a results file", "report.json of a run")
     check(result)
     return result
+
+
+def read_versioned(raw: bytes, kind: type[File], version: int, what: str, expected: str) -> File:
+    """A file of `kind` whose key "schema" is `version`. Raises ResultError, which calls it `what`."""
+    try:
+        head = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        found = msgspec.json.decode(bytes(head["schema"])) if "schema" in head else None
+    except msgspec.MsgspecError as error:
+        raise ResultError(f"not {what}: {error}; expected the {expected}") from error
+    if found != version:
+        raise ResultError(
+            f"{what} of schema version {found!r}, this vdsa reads version {version}: show it with the vdsa that wrote it"
+        )
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ResultError(f"{what} that is damaged: {error}") from error
 
 
 def check(result: RunResult) -> None:

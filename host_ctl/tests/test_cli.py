@@ -18,6 +18,7 @@ from host_ctl.options import OptionsError, RunOptions
 from host_ctl.results import decode, encode
 from host_ctl.run_folder import RunLock
 from host_ctl.tests.report_samples import good_result, leaked_result
+from host_ctl.tests.sample_suite import install
 
 SUITE = """
 import os, threading
@@ -36,24 +37,13 @@ def run(options, progress):
         "stopped": lambda: good_result(verdict="NOT PROVEN", interrupted="Ctrl-C"),
         "lies": lambda: good_result(interrupted="Ctrl-C"),
     }.get(what, lambda: fail(what))()
-
-def fail(what):
-    raise {"host": HostError("no QEMU: install one"), "bug": ZeroDivisionError("oh"), "key": KeyboardInterrupt()}[what]
 """
 
 
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder on the path with a distribution that provides the suite; SUITE_DOES says how it ends."""
-    folder = tmp_path / "site"
-    info = folder / "sample_suite-1.dist-info"
-    info.mkdir(parents=True)
-    (folder / "sample_suite.py").write_text(SUITE)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sample-suite\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[vdsa.suites]\nisolation = sample_suite:run\n")
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.chdir(tmp_path)
-    return folder
+    return install(tmp_path, monkeypatch, "isolation", SUITE)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +104,7 @@ def test_folder_that_takes_no_report_is_refused_before_the_run(
 ) -> None:
     monkeypatch.setenv("SUITE_DOES", "isolated")
 
-    code = main(["run", "--plain", "--report", str(suite / "sample_suite.py" / "report")])
+    code = main(["run", "--plain", "--report", str(suite / "sample_isolation.py" / "report")])
 
     shown = capsys.readouterr()
     assert code == 2
@@ -230,7 +220,7 @@ def test_what_was_left_out_is_known(options: RunOptions, partial: bool) -> None:
 def test_suite_that_cannot_be_loaded_is_one_clear_error(
     suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (suite / "sample_suite-1.dist-info" / "entry_points.txt").write_text("[vdsa.suites]\nisolation = not_there:run\n")
+    (suite / "sample_isolation-1.dist-info" / "entry_points.txt").write_text("[vdsa.suites]\nisolation = not_there:run\n")
 
     code = main(["run"])
 

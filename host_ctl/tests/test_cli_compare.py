@@ -10,6 +10,7 @@ from host_ctl.cli import main
 from host_ctl.comparison_file import decode, encode
 from host_ctl.run_folder import RunLock
 from host_ctl.tests.comparison_samples import comparison, with_cell
+from host_ctl.tests.sample_suite import install
 
 SUITE = """
 import os
@@ -27,24 +28,13 @@ def run(options, progress):
         "stopped": lambda: comparison(interrupted="Ctrl-C"),
         "lies": lambda: msgspec.structs.replace(comparison(), interrupted="Ctrl-C"),
     }.get(what, lambda: fail(what))()
-
-def fail(what):
-    raise {"host": HostError("no QEMU: install one"), "bug": ZeroDivisionError("oh"), "key": KeyboardInterrupt()}[what]
 """
 
 
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder on the path with a distribution that provides the suite; SUITE_DOES says how it ends."""
-    folder = tmp_path / "site"
-    info = folder / "sample_comparison-1.dist-info"
-    info.mkdir(parents=True)
-    (folder / "sample_comparison.py").write_text(SUITE)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sample-comparison\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[vdsa.suites]\ncomparison = sample_comparison:run\n")
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.chdir(tmp_path)
-    return folder
+    return install(tmp_path, monkeypatch, "comparison", SUITE)
 
 
 @pytest.mark.parametrize(
