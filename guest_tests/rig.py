@@ -286,7 +286,7 @@ class Rig:
         outcomes: list[ItemOutcome] = []
         for start in range(0, len(descriptors), ATTACK_BATCH):
             batch = descriptors[start : start + ATTACK_BATCH]
-            items = [Item(self._with_record(member, place, one)) for place, one in enumerate(batch)]
+            items = [Item(self.with_record(member, place, one)) for place, one in enumerate(batch)]
             submission = await member.link.submit(SLOT, items, portal=portal, window=window, timeout_s=self.patience_s)
             outcomes.extend(submission.items)
         return outcomes
@@ -297,7 +297,8 @@ class Rig:
             await member.link.submit(SLOT, [Item(one, wait_completion=False)], portal=portal, timeout_s=self.patience_s)
             await self.attempt(member, [descriptor(Opcode.NOOP)])
 
-    def _with_record(self, member: Member, place: int, raw: bytes) -> bytes:
+    def with_record(self, member: Member, place: int, raw: bytes) -> bytes:
+        """A descriptor with the address of the record that the agent looks at for the item at `place`."""
         return raw[:8] + member.link.completion_address(place).to_bytes(8, "little") + raw[16:]
 
     async def attempt_handles(self, member: Member, handles: Iterable[int]) -> list[ItemOutcome]:

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-
 import pytest
 
 from guest_tests.agent_errors import AgentCrashed, AgentLost
 from guest_tests.agent_numbers import Fault
-from guest_tests.guests import running_guests
-from guest_tests.rig import Rig, assert_refused, make_host
+from guest_tests.rig import assert_refused
 from guest_tests.session import Session
+from guest_tests.tests.own_rig import own_rig
 from host_ctl.account_summary import AccountSummary
 
 VECTORS = 3
-
-
-@asynccontextmanager
-async def a_rig(session: Session, *, eventfd: bool) -> AsyncIterator[Rig]:
-    """Two guests of their own, which end with the test: QEMU aborts on the unplug of a device whose MSI-X it manages."""
-    folder = Path(tempfile.mkdtemp(dir=session.folder.path))  # the session has mdevs of its own
-    host = await asyncio.to_thread(make_host, 2, VECTORS)
-    try:
-        async with running_guests(2, session.image, session.qemu, folder, accelerator="tcg") as members:
-            rig = Rig(host, members, folder, vectors=VECTORS, seed=3, eventfd=eventfd)
-            for member in members:
-                await rig.plug(member)
-            yield rig
-    finally:
-        await asyncio.to_thread(host.close)
 
 
 def delivered(summary: AccountSummary) -> set[tuple[int | None, int | None]]:
@@ -44,7 +23,7 @@ def delivered(summary: AccountSummary) -> set[tuple[int | None, int | None]]:
 async def test_every_vector_arrives_and_forged_handles_are_refused_in_both_delivery_modes(
     session: Session, eventfd: bool
 ) -> None:
-    async with a_rig(session, eventfd=eventfd) as rig:
+    async with own_rig(session, eventfd=eventfd) as rig:
         async with rig.silence("both ways"):
             for member in rig.members:
                 await rig.fire(member, member.vectors)
@@ -56,7 +35,7 @@ async def test_every_vector_arrives_and_forged_handles_are_refused_in_both_deliv
 
 
 async def test_guest_that_triple_faults_is_named_and_its_neighbour_goes_on(session: Session) -> None:
-    async with a_rig(session, eventfd=False) as rig:
+    async with own_rig(session) as rig:
         broken, neighbour = rig.members
         with pytest.raises(AgentLost):
             await broken.link.fault(Fault.TRIPLE)
@@ -69,7 +48,7 @@ async def test_guest_that_triple_faults_is_named_and_its_neighbour_goes_on(sessi
 
 
 async def test_agent_that_crashes_is_named_with_function_file_and_line(session: Session) -> None:
-    async with a_rig(session, eventfd=False) as rig:
+    async with own_rig(session) as rig:
         with pytest.raises(AgentCrashed):
             await rig.members[1].link.fault(Fault.PAGE)
         problem = rig.members[1].problem()

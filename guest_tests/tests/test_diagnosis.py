@@ -3,41 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from guest_tests.agent_errors import AgentCommandFailed, AgentTimeout
 from guest_tests.agent_results import Item
 from guest_tests.descriptors import Opcode, descriptor
-from guest_tests.guests import running_guests
 from guest_tests.member import SLOT, Member
-from guest_tests.rig import PORTAL, Rig, make_host
+from guest_tests.rig import PORTAL, Rig
 from guest_tests.session import Session
 from guest_tests.suite import Watcher
+from guest_tests.tests.own_rig import own_rig
 from host_ctl.ctrl_c import CtrlC
 
 DRAIN_WQ_0 = 8 << 20 | 1
 KEEPS_READING = r"keeps reading CMDSTATUS \(0xa8\), value 0x8000[0-9a-f]{4} = Active.*, [\d,]+ times in \d+\.\d s"
 NAME = "test_a_drain_ends"
-
-
-@asynccontextmanager
-async def a_rig(session: Session, guests: int) -> AsyncIterator[Rig]:
-    """Guests of their own, each with an mdev."""
-    folder = Path(tempfile.mkdtemp(dir=session.folder.path))  # the session has mdevs of its own
-    host = await asyncio.to_thread(make_host, guests, 2)
-    try:
-        async with running_guests(guests, session.image, session.qemu, folder, accelerator="tcg") as members:
-            rig = Rig(host, members, folder, vectors=2, seed=3)
-            for member in members:
-                await rig.plug(member)
-            yield rig
-    finally:
-        await asyncio.to_thread(host.close)
 
 
 async def hang(rig: Rig) -> None:
@@ -58,7 +39,7 @@ def failure() -> pytest.TestReport:
 
 
 async def test_register_that_a_hanging_guest_keeps_reading_is_in_every_message(session: Session) -> None:
-    async with a_rig(session, 1) as rig:
+    async with own_rig(session, guests=1, vectors=2) as rig:
         await hang(rig)
         member = rig.members[0]
         draining = asyncio.create_task(member.link.command(SLOT, DRAIN_WQ_0, timeout_s=60))
@@ -75,14 +56,14 @@ async def test_register_that_a_hanging_guest_keeps_reading_is_in_every_message(s
 
 
 async def test_command_that_the_guest_gives_up_says_what_it_has_been_reading(session: Session) -> None:
-    async with a_rig(session, 1) as rig:
+    async with own_rig(session, guests=1, vectors=2) as rig:
         await hang(rig)
         with pytest.raises(AgentCommandFailed, match=f"TIMEOUT in step .*; it {KEEPS_READING}"):
             await rig.members[0].link.command(SLOT, DRAIN_WQ_0, timeout_s=6)
 
 
 async def test_what_guests_touch_is_told_by_register_for_all_of_them_together(session: Session) -> None:
-    async with a_rig(session, 2) as rig:
+    async with own_rig(session, guests=2, vectors=2) as rig:
         for member in rig.members:
             await member.link.mmio_read(SLOT, 0, 0x100, 4)
         await rig.unplug(rig.members[0])
