@@ -6,131 +6,22 @@ and return when what they promise has happened.
 
 from __future__ import annotations
 
-import enum
 import importlib
-import os
 import threading
-from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
-from device_model import observe
+from device_model.config import DeviceConfig, OwnVdevConfig, VdevConfig
+from device_model.errors import DeviceError, check
 from device_model.ledger import RECORD_SIZE, LedgerRecord, decode
-from device_model.observe import BurnDown, Polling, Touched, VdevStats
 from device_model.trace import Target, Tracer
+from device_model.virtual_device import Vdev
 
 LEDGER_CAPACITY = 1 << 18
 """Records kept until they are read; 64 bytes each, touched only when used."""
 _READ_CHUNK = 4096
 _PORTAL_STORE = 64
 _WORDS = (4, 8)
-
-
-class DeviceError(Exception):
-    """The device or the transport refused: the message says what and why."""
-
-
-class Feature(enum.IntFlag):
-    """Bits of DeviceConfig.features (enum idxd_features)."""
-
-    OPCFG = 1
-    """WQCAP[54]: WQCFG has 64 bytes, and says which operations a work queue takes."""
-    NO_HANDLES = 2
-    """No interrupt handle commands: a handle is the index of an entry."""
-    NO_CMDCAP = 4
-    """GENCAP[4] is 0: commands 1 to 12 and no others, so no handles either."""
-    FIXED_CONFIG = 8
-    """GENCAP[31] is 0: groups, sizes and limits are fixed; mode and PASID are not."""
-    NO_PASID = 16
-    """No PASID capability: no work queue can have PASID Enable."""
-    EVENT_LOG = 32
-    """GENCAP[14:13] is 1: errors may go to a log in memory."""
-
-
-class Organisation(enum.IntEnum):
-    """How the message store of the device is organised (core/store.h, enum organisation)."""
-
-    ARRAY = 0
-    """Entries in the device, shared by all, the owner's PASID in each."""
-    TABLE = 1
-    """A VM_ID of the work queue leads to its machine's own table in the device."""
-    QUEUE = 2
-    """Entries in host memory, found by pointers from the work queue's context."""
-    MSIX = 3
-    """The device's MSI-X table with a PASID for each vector beside it."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceConfig:
-    """Size of the physical device (DSA specification 9.2.2, 9.2.4)."""
-
-    num_wqs: int = 128
-    """Work queues, 1 to 255."""
-    total_wq_size: int = 8192
-    """Descriptors over all work queues, 1 to 65,535."""
-    num_ims: int = 2048
-    """Entries of the message store: array, a multiple of 256, at most 16,128, 0 for none; table, of the pool, a multiple of 256,
-    at most 2,097,152; queue and msix: 0."""
-    max_xfer_log2: int = 21
-    max_batch_log2: int = 5
-    num_groups: int = 1
-    num_engines: int = 1
-    num_msix: int = 0
-    """Vectors of the device's own MSI-X table; 0: none."""
-    kind: int = 0
-    """0: DSA, 1: IAA (enum idxd_kind)."""
-    features: int = 0
-    """What it can do more or less than the usual one: Feature."""
-    organisation: int = Organisation.ARRAY
-    """Of the message store; msix needs num_msix."""
-
-
-@dataclass(frozen=True, slots=True)
-class VdevConfig:
-    """What the host composed for one virtual device; register values are those that the guest reads."""
-
-    id: int
-    wq: int
-    vectors: tuple[tuple[int, int], ...]
-    """(IMS entry, interrupt handle) of vectors 1 and up."""
-    gencap: int
-    wqcap: int
-    grpcap: int
-    engcap: int
-    opcap: int
-    cmdcap: int
-    wq_size: int
-    wq_mode: int
-    wq_limits: int
-    vmm_owns_msix: bool = False
-    mapped_portal: bool = False
-    """The guest maps its portals (vdev/vmapped.c) instead of trapping at each store."""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnVdevConfig:
-    """A virtual device that is a device of its own: its sizes, without an IMS and with num_msix vectors."""
-
-    id: int
-    device: DeviceConfig
-    vmm_owns_msix: bool = False
-    mapped_portal: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStats:
-    """Counters of a virtual device's socket (transport/server.h)."""
-
-    connections: int
-    disconnections: int
-    messages: int
-    protocol_errors: int
-    interrupts_sent: int
-    interrupts_late: int
-    mappings: int
-    attached: int
-    mapped_bytes: int
 
 
 def shipped_core() -> ModuleType:
@@ -141,22 +32,6 @@ def shipped_core() -> ModuleType:
         raise DeviceError(
             f"the C extension is not built ({error}): run `make setup`, or install the package"
         ) from error
-
-
-def _fields(config: DeviceConfig) -> dict[str, int]:
-    return {name: getattr(config, name) for name in DeviceConfig.__slots__}
-
-
-class _Closed:
-    """Stands for the library once the virtual device has been freed."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise DeviceError(f"{name}: the virtual device is closed")
-
-
-def _check(result: int, what: str) -> None:
-    if result < 0:
-        raise DeviceError(f"{what}: {os.strerror(-result)}")
 
 
 class Device:
@@ -177,7 +52,7 @@ class Device:
         self._core: Any = core or shipped_core()
         self._ffi, self._lib = self._core.ffi, self._core.lib
         self.run_engine = run_engine
-        c_config = self._ffi.new("struct idxd_config *", _fields(self.config))
+        c_config = self._ffi.new("struct idxd_config *", self.config.fields())
         self._platform = self._lib.platform_create(c_config, ledger_capacity, run_engine)
         if not self._platform:
             raise DeviceError(f"the device could not be made: no memory, or a size out of range in {self.config}")
@@ -262,7 +137,7 @@ class Device:
 
     def start_engines(self) -> None:
         """Threads run the engines again. Not while another thread stops them. DeviceError: there is no thread to be had."""
-        _check(self._call("platform_start", self._platform), "the engines")
+        check(self._call("platform_start", self._platform), "the engines")
 
     def halt(self) -> None:
         """The Halt state (5.7), as when Bus Master Enable is cleared in the midst of work. Returns when the device is silent."""
@@ -294,7 +169,7 @@ class Device:
 
     def memory_free(self, address: int) -> None:
         """Takes a page back; nothing is at its address any more. DeviceError: no such page."""
-        _check(self._call("host_memory_free", self._memory, address), f"page of host memory at {address:#x}")
+        check(self._call("host_memory_free", self._memory, address), f"page of host memory at {address:#x}")
 
     def memory_read(self, address: int, size: int = 4) -> int:
         """Reads 4 or 8 bytes, as one. DeviceError: nothing is there."""
@@ -328,21 +203,21 @@ class Device:
 
     def remap_set(self, index: int, vdev: Vdev, vector: int) -> None:
         """Interrupt remapping entry `index` (16 bits) leads to `vector` of `vdev`. DeviceError: no such entry."""
-        _check(
+        check(
             self._call("iommu_remap_set", self._iommu, index, vdev.target, vector), f"interrupt remapping entry {index}"
         )
 
     def remap_clear(self, index: int) -> None:
         """Returns when no message is on its way through the entry any more."""
-        _check(self._call("iommu_remap_clear", self._iommu, index), f"interrupt remapping entry {index}")
+        check(self._call("iommu_remap_clear", self._iommu, index), f"interrupt remapping entry {index}")
 
     def pasid_set(self, pasid: int, vdev: Vdev) -> None:
         """DMA with `pasid` (20 bits) goes to the memory of the VM behind `vdev`."""
-        _check(self._call("iommu_pasid_set", self._iommu, pasid, vdev.target), f"PASID {pasid}")
+        check(self._call("iommu_pasid_set", self._iommu, pasid, vdev.target), f"PASID {pasid}")
 
     def pasid_clear(self, pasid: int) -> None:
         """Returns when no DMA with this PASID is in progress any more."""
-        _check(self._call("iommu_pasid_clear", self._iommu, pasid), f"PASID {pasid}")
+        check(self._call("iommu_pasid_clear", self._iommu, pasid), f"PASID {pasid}")
 
     def iommu_entries(self) -> tuple[int, int]:
         """(interrupt remapping entries, PASIDs) in use."""
@@ -419,112 +294,3 @@ class Device:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class Vdev:
-    """A virtual device, and the socket that serves it. Made by Device.create_vdev()."""
-
-    def __init__(
-        self, device: Device, core: ModuleType, platform: object, config: VdevConfig | OwnVdevConfig
-    ) -> None:
-        self.config = config
-        self._device = device
-        core_any: Any = core
-        self._ffi, self._lib = core_any.ffi, core_any.lib
-        self._server: Any = None
-        error = self._ffi.new("int *")
-        if isinstance(config, OwnVdevConfig):
-            self._vdev = self._make_own(platform, config, error)
-        else:
-            self._vdev = self._make_shared(platform, config, error)
-        if not self._vdev:
-            raise DeviceError(f"virtual device {config.id}: {os.strerror(-error[0])} in {config}")
-        self.layout = observe.read_layout(self._ffi, self._lib, self._vdev)
-        _check(observe.tell_layout(self._ffi, self._lib, self._vdev, self.layout), f"registers of {config}")
-
-    def _make_shared(self, platform: object, config: VdevConfig, error: Any) -> Any:
-        vectors = self._ffi.new("struct vdev_vector[]", [{"entry": e, "handle": h} for e, h in config.vectors] or 1)
-        values = {name: getattr(config, name) for name in VdevConfig.__slots__ if name != "vectors"}
-        values |= {"num_vectors": 1 + len(config.vectors)}
-        return self._lib.vdev_create(platform, self._ffi.new("struct vdev_config *", values), vectors, error)
-
-    def _make_own(self, platform: object, config: OwnVdevConfig, error: Any) -> Any:
-        values: dict[str, Any] = {"id": config.id, "device": _fields(config.device)}
-        values |= {"vmm_owns_msix": config.vmm_owns_msix, "run_engines": self._device.run_engine}
-        values |= {"mapped_portal": config.mapped_portal}
-        return self._lib.vdev_create_own(platform, self._ffi.new("struct vdev_own_config *", values), error)
-
-    def step(self) -> bool:
-        """Processes one descriptor of a device of its own; False if there was none. Only with run_engine=False."""
-        return bool(self._lib.vdev_engine_step(self._vdev))
-
-    @property
-    def target(self) -> Any:
-        """What entries of the IOMMU lead to."""
-        return self._lib.vdev_target(self._vdev)
-
-    def serve(self, socket_path: Path, *, dma_timeout_ms: int = 1000) -> None:
-        """Listens on a new UNIX socket of mode 0600 for one vfio-user client at a time. DeviceError: path taken or too long."""
-        path = self._ffi.new("char[]", os.fsencode(socket_path))
-        options = self._ffi.new("struct vfu_server_options *", {"socket_path": path, "dma_timeout_ms": dma_timeout_ms})
-        error = self._ffi.new("int *")
-        self._server = self._lib.vfu_server_start(self._vdev, options, error)
-        if not self._server:
-            self._server = None
-            raise DeviceError(f"cannot serve on {socket_path}: {os.strerror(-error[0])}")
-
-    def server_stats(self) -> ServerStats:
-        """Counters of the socket; all zero while not served."""
-        names = tuple(ServerStats.__slots__)
-        if self._server is None:
-            return ServerStats(*(0 for _ in names))
-        stats = self._ffi.new("struct vfu_server_stats *")
-        self._lib.vfu_server_get_stats(self._server, stats)
-        return ServerStats(*(int(getattr(stats, name)) for name in names))
-
-    def stats(self) -> VdevStats:
-        """Counters of the device behind the socket."""
-        return observe.read_stats(self._ffi, self._lib, self._vdev)
-
-    def burn_down(self) -> list[Touched]:
-        """Registers and bits that the guest touched and that this device does not model, in the order of their first time."""
-        return list(self.burn_down_whole().touched)
-
-    def burn_down_whole(self) -> BurnDown:
-        """burn_down(), and how many accesses found no place in its table."""
-        return observe.read_burn_down(self._ffi, self._lib, self._vdev, self.layout)
-
-    def polling(self) -> Polling | None:
-        """The register that the guest keeps reading now, for two seconds at least and without any other access; None: none."""
-        return observe.read_polling(self._ffi, self._lib, self._vdev, self.layout)[0]
-
-    def longest_polling(self) -> Polling | None:
-        """The longest time that it kept reading one, also if that is over."""
-        return observe.read_polling(self._ffi, self._lib, self._vdev, self.layout)[1]
-
-    def trace_to(self, trace: Any) -> None:
-        """Accesses of the guest go to a `struct trace *` from now on; called by the device."""
-        self._lib.vdev_observe_trace(self._vdev, trace)
-
-    def wait_disconnected(self, count: int, timeout_ms: int) -> bool:
-        """Blocks until `count` clients have come and gone; False after timeout_ms."""
-        return self._server is None or self._lib.vfu_server_wait_disconnected(self._server, count, timeout_ms) == 0
-
-    def close_portal(self) -> None:
-        """Descriptors that the guest submits from now on are dropped."""
-        self._lib.vdev_close_portal(self._vdev)
-
-    def stop_serving(self) -> None:
-        """Ends the client's connection and removes the socket. Idempotent."""
-        server, self._server = self._server, None
-        if server is not None:
-            self._lib.vfu_server_stop(server)
-
-    def close(self) -> None:
-        """Stops serving and frees the device. Nothing of the IOMMU may lead to it any more. Idempotent."""
-        self.stop_serving()
-        vdev, self._vdev = self._vdev, None
-        if vdev:
-            library, self._lib = self._lib, _Closed()
-            library.vdev_destroy(vdev)
-            self._device.forget(self)

@@ -20,8 +20,8 @@ from device_model.trace_lines import RECORD_SIZE, access_line, ledger_line
 from device_model.trace_lines import decode as decode_trace
 
 if TYPE_CHECKING:
-    from device_model.device import Vdev
     from device_model.layout import Layout
+    from device_model.virtual_device import Vdev
 
 Target = Path | TextIO
 """A file to append to, or an open stream that is not closed."""

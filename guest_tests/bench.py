@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from device_model.build_core import C_FLAGS, LIBRARIES, c_sources
-from device_model.device import DeviceConfig
+from device_model.config import DeviceConfig
 from guest_tests import bench_capacity
 from guest_tests.agent_build import AgentImage, build_agent
 from guest_tests.bench_portal import measure_portal

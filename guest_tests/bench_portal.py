@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from device_model.device import DeviceConfig
+from device_model.config import DeviceConfig
 from device_model.vfio_user_client import VfioUserClient
 from device_model.vfio_user_protocol import REGION_ACCESS, Command, Flags, message
 from host_ctl.host import Host

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from device_model.device import DeviceError
+from device_model.errors import DeviceError
 from guest_tests.agent_build import AgentBuildError
 from guest_tests.agent_elf import AgentElfError
 from guest_tests.compare_columns import make_columns

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from device_model.device import DeviceError
+from device_model.errors import DeviceError
 from guest_tests.agent_errors import AgentError
 from guest_tests.member import Member
 from guest_tests.planted import Fault, Finding

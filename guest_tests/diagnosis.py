@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from device_model.device import Vdev
 from device_model.observe import Polling, Touched
+from device_model.virtual_device import Vdev
 from host_ctl.results import Polled, TouchedRegister
 
 Key = tuple[str, int, str, str]

@@ -8,7 +8,7 @@ import weakref
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from device_model.device import DeviceError
+from device_model.errors import DeviceError
 from guest_tests.agent_errors import AgentError, AgentLost
 from guest_tests.agent_link import AgentLink
 from guest_tests.agent_results import Counters

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import pytest
 
-from device_model.device import LEDGER_CAPACITY, DeviceError
+from device_model.device import LEDGER_CAPACITY
+from device_model.errors import DeviceError
 from guest_tests.agent_errors import AgentError
 from guest_tests.arena import Arena
 from guest_tests.controls import GUESTS

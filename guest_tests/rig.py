@@ -10,7 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from device_model.device import LEDGER_CAPACITY, DeviceConfig, DeviceError, Vdev
+from device_model.config import DeviceConfig
+from device_model.device import LEDGER_CAPACITY
+from device_model.errors import DeviceError
+from device_model.virtual_device import Vdev
 from guest_tests.agent_link import ALL_STEPS
 from guest_tests.agent_numbers import ConfigFlag, ItemResult, SlotState, Step
 from guest_tests.agent_results import Item, ItemOutcome

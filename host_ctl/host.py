@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 
-from device_model.device import LEDGER_CAPACITY, Device, DeviceConfig
+from device_model.config import DeviceConfig
+from device_model.device import LEDGER_CAPACITY, Device
 from device_model.ledger import LedgerRecord
 from device_model.trace import Target, target_of
 from host_ctl.errors import HostError

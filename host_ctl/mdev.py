@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from device_model.device import Vdev, VdevConfig
+from device_model.config import VdevConfig
+from device_model.virtual_device import Vdev
 from host_ctl.ids import IdAllocator
 from host_ctl.interrupts import DomainScope, IdKind, Interrupt, Subdevice, VectorBlock
 from host_ctl.mdev_type import MdevType

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from device_model.device import DeviceConfig, Feature, OwnVdevConfig, VdevConfig
+from device_model.config import DeviceConfig, Feature, OwnVdevConfig, VdevConfig
 from host_ctl.errors import HostError
 from host_ctl.interrupts import Interrupt
 

@@ -6,7 +6,8 @@ import enum
 import threading
 import time
 
-from device_model.device import Device, Organisation
+from device_model.config import Organisation
+from device_model.device import Device
 from host_ctl.errors import HostError
 
 COMMAND_LIMIT_S = 10.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from device_model.device import Device, Vdev
+from device_model.device import Device
+from device_model.virtual_device import Vdev
 from host_ctl.errors import HostError
 
 NUM_ENTRIES = 1 << 16

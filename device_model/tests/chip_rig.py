@@ -9,7 +9,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from device_model.device import Device, DeviceConfig
+from device_model.config import DeviceConfig
+from device_model.device import Device
 from device_model.ledger import NO_ENTRY, Kind, LedgerRecord
 from device_model.tests.core_rig import CMD, CMDSTATUS, NOOP, RCI, SWERROR, Cmd, SwError, descriptor, make_device
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Self
 
-from device_model.device import LEDGER_CAPACITY, Device, DeviceConfig, shipped_core
+from device_model.config import DeviceConfig
+from device_model.device import LEDGER_CAPACITY, Device, shipped_core
 from device_model.ledger import Kind, LedgerRecord
 from device_model.vfio_user_client import VfioUserClient
 from host_ctl.interrupts import Interrupt, Scope, make_store, open_domains

@@ -16,7 +16,8 @@ from types import ModuleType
 from typing import Any
 
 from device_model import build_core
-from device_model.device import Device, DeviceConfig, OwnVdevConfig, Vdev, VdevConfig
+from device_model.config import DeviceConfig, OwnVdevConfig, VdevConfig
+from device_model.device import Device
 from device_model.tests.core_rig import planted_fault
 from device_model.tests.model.chip import Chip, Layout
 from device_model.tests.model.config_space import ConfigSpace
@@ -25,6 +26,7 @@ from device_model.tests.model.host import Iommu
 from device_model.tests.model.memory import Memory
 from device_model.tests.model.vdev import Description, Tables
 from device_model.tests.model.vdev import Vdev as ModelVdev
+from device_model.virtual_device import Vdev
 
 CACHE = Path(build_core.__file__).resolve().parents[1] / "build"
 HEADER = Path(__file__).resolve().parent / "c" / "direct_vm.h"

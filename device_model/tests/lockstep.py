@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 
-from device_model.device import DeviceConfig
+from device_model.config import DeviceConfig
 from device_model.tests.direct_rig import RAM, DirectDevice, DirectVdev
 from device_model.tests.model.ims import Entry
 from device_model.tests.model.memory import Memory

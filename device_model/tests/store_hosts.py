@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 from device_model.tests.chip_rig import Chip
 from device_model.tests.core_rig import Cmd
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from device_model.device import DeviceConfig, Organisation
+from device_model.config import DeviceConfig, Organisation
 from device_model.tests.chip_rig import PASID_ENABLE
 from device_model.tests.core_rig import CMD, core_under_test, planted_fault
 from device_model.tests.model.store import ArrayStore, Decision, Place, Store, Terms

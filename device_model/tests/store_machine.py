@@ -9,7 +9,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 from device_model.ledger import Kind
 from device_model.tests.model.store import Decision, Place
 from device_model.tests.model.store_queue import WATCHED, WATCHED_POINTERS

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from device_model.device import Device, DeviceConfig, Organisation
+from device_model.config import DeviceConfig, Organisation
+from device_model.device import Device
 from device_model.ledger import Kind
 from device_model.tests.chip_rig import MODE, PASID_ENABLE, Chip
 from device_model.tests.core_rig import NOOP, RCI, Cmd, core_under_test, descriptor, planted_fault

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from device_model.device import DeviceConfig
+from device_model.config import DeviceConfig
 from device_model.ledger import Kind
 from device_model.tests.core_rig import (
     ACTIVE,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from device_model.device import DeviceConfig
+from device_model.config import DeviceConfig
 from device_model.ledger import Kind, Refusal
 from device_model.tests.core_rig import (
     BAD_HANDLE,

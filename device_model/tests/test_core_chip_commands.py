@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from device_model.device import Feature
+from device_model.config import Feature
 from device_model.tests.chip_rig import MODE, OPCAP, PASID_ENABLE, Chip
 from device_model.tests.core_rig import GENSTS, Cmd
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from device_model.device import Feature
+from device_model.config import Feature
 from device_model.ledger import Kind
 from device_model.tests.chip_rig import ABORT_PASID, DRAIN_PASID, MODE, PASID_ENABLE, Chip
 from device_model.tests.core_rig import ACTIVE, CMD, CMDSTATUS, GENCTRL, GENSTS, INTCAUSE, Cmd

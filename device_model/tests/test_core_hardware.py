@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from device_model.device import DeviceConfig
+from device_model.config import DeviceConfig
 from device_model.tests.core_rig import (
     ACTIVE,
     CMD,

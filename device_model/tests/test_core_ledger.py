@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from device_model.device import Device, DeviceConfig, DeviceError
+from device_model.config import DeviceConfig
+from device_model.device import Device
+from device_model.errors import DeviceError
 from device_model.ledger import NO_ENTRY, RECORD_SIZE, Kind, LedgerRecord, decode
 from device_model.tests.core_rig import (
     CRAV,

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from device_model.device import DeviceConfig, DeviceError, OwnVdevConfig
+from device_model.config import DeviceConfig, OwnVdevConfig
+from device_model.errors import DeviceError
 from device_model.tests.core_rig import CONFIG, Machine, core_under_test
 from host_ctl.mdev_type import TYPES
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from device_model.device import DeviceConfig
+from device_model.config import DeviceConfig
 from device_model.tests.core_rig import CONFIG, RAM, RAM_SIZE, RECORDS, SUCCESS, Cmd, GuestView, Machine, move
 from device_model.vfio_user_client import MemoryRange
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from device_model.device import DeviceConfig
+from device_model.config import DeviceConfig
 from device_model.tests import reference_operations as ref
 from device_model.tests.core_rig import RECORDS, GuestView, Machine
 from device_model.tests.operation_cases import OPCODES, Case, Layout, cases

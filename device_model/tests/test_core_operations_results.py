@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from device_model.device import DeviceConfig
+from device_model.config import DeviceConfig
 from device_model.tests import reference_operations as ref
 from device_model.tests.core_rig import CRAV, RAM, RAM_SIZE, RCI, RCR, RECORDS, GuestView, Machine
 from device_model.tests.operation_cases import OPCODES, raw_descriptor

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from device_model.device import DeviceConfig
+from device_model.config import DeviceConfig
 from device_model.tests.core_rig import (
     CRAV,
     MEMMOVE,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from device_model.device import Feature
+from device_model.config import Feature
 from device_model.tests.chip_rig import CMDCAP, GENCAP, GENCFG, LIMITS, MODE, OFFSETS, OPCAP, WQCAP, Chip
 from device_model.tests.core_rig import CMD, CMDSTATUS, GENCTRL, GENSTS, INTCAUSE, SWERROR, Cmd
 

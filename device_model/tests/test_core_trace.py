@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from device_model import trace
-from device_model.device import DeviceError
+from device_model.errors import DeviceError
 from device_model.tests.core_rig import (
     BAR0,
     CMD,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 from device_model.tests.model_inputs import examples
 from device_model.tests.store_machine import Owners, Pokes, machine
 

@@ -9,7 +9,8 @@ import pytest
 from device_model.build_core import HERE
 from device_model.tests.protocol_rig import ASAN, C_TESTS, TSAN, build_c
 
-STORES = ("store", "store_array", "store_table", "store_queue", "store_msix", "slot_store", "slots", "flights", "msix", "msix_table")
+KINDS = ("store", "store_array", "store_table", "store_queue", "store_msix")
+STORES = (*KINDS, "slot_store", "slots", "flights", "msix", "msix_table")
 CORE = [HERE / "core" / f"{name}.c" for name in (*STORES, "ledger", "tally")]
 PARTS = [C_TESTS / "store_rig.c", HERE / "platform" / "host_memory.c", *CORE]
 ALLOCATIONS = ("-Wl,--wrap=calloc", "-Wl,--wrap=realloc")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 from device_model.ledger import Kind
 from device_model.tests.core_rig import CORE_VARIABLE, CRAV, FAULT_VARIABLE, NOOP, RCI, descriptor
 from device_model.tests.direct_rig import direct_core

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 from device_model.ledger import Kind, Refusal
 from device_model.tests.chip_rig import PASID_ENABLE
 from device_model.tests.core_rig import Cmd

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 from device_model.ledger import Kind, Refusal
 from device_model.tests.store_hosts import FEE, MASK, PASID_ENABLE, PENDING, REQUESTED
 from device_model.tests.store_rig import StoreChip, sent

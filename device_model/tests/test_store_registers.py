@@ -7,7 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from device_model.device import DeviceConfig, DeviceError, Feature, Organisation
+from device_model.config import DeviceConfig, Feature, Organisation
+from device_model.errors import DeviceError
 from device_model.ledger import Refusal
 from device_model.tests.chip_rig import GENCAP, OFFSETS
 from device_model.tests.core_rig import NOOP, RCI, Cmd, descriptor, make_device

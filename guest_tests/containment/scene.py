@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from device_model.device import DeviceError
+from device_model.errors import DeviceError
 from device_model.ledger import Kind
 from guest_tests.agent_errors import AgentError
 from guest_tests.agent_results import Item

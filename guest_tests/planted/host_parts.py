@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from device_model.device import Vdev, VdevConfig
+from device_model.config import VdevConfig
+from device_model.virtual_device import Vdev
 from guest_tests.planted.host_stores import LeavesVmId, replace_store
 from host_ctl.host import Host
 from host_ctl.interrupts import IdKind, Interrupt, Organisation

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from device_model.device import DeviceError
+from device_model.errors import DeviceError
 from guest_tests.agent_results import Item
 from guest_tests.batches import forge_in_batch
 from guest_tests.descriptors import Flag, Opcode, descriptor

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from device_model.device import Device, DeviceConfig
+from device_model.config import DeviceConfig
+from device_model.device import Device
 from host_ctl.capacity.collections_off import no_collections
 from host_ctl.capacity.filled import parts
 from host_ctl.capacity.sizes import WQ_SIZE, block_size, entries_of, largest

@@ -12,7 +12,8 @@ from ctypes import CDLL
 from dataclasses import dataclass
 from typing import Self
 
-from device_model.device import Device, Organisation
+from device_model.config import Organisation
+from device_model.device import Device
 from device_model.ledger import Kind
 from host_ctl.capacity.collections_off import no_collections
 from host_ctl.capacity.driver import Driver, MeasurementFailed, Shot, Words

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from dataclasses import dataclass
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 from host_ctl.capacity.bounds import opened
 from host_ctl.capacity.filled import parts
 from host_ctl.capacity.sizes import MAX_WQS, most_entries

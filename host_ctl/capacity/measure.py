@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 from host_ctl.capacity.bounds import MDEV_VECTORS, UsedUp, most_of_a_device, most_of_a_vm, use_up
 from host_ctl.capacity.cost import SIZES, Costs, Progress, measure_costs
 from host_ctl.capacity.driver import load_driver

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from device_model.device import DeviceConfig, Organisation
+from device_model.config import DeviceConfig, Organisation
 from host_ctl.interrupts.organisation import MAX_ARRAY, MAX_HANDLES, MAX_MSIX, MAX_POOL, MAX_TABLE
 
 MAX_WQS = 255

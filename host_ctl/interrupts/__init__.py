@@ -1,6 +1,6 @@
 """Interrupt message storage as the host sees it: four organisations of a store, and domains over it of two scopes."""
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 from host_ctl.interrupts.domain import Domain, DomainScope, VectorBlock, open_domains
 from host_ctl.interrupts.interrupt import Interrupt
 from host_ctl.interrupts.organisation import (

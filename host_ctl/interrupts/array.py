@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 from host_ctl.interrupts.entries import EntryStore
 from host_ctl.interrupts.interrupt import (
     ADDRESS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 
 PAGE_ENTRIES = 256
 """Arrays and pools come in multiples of so many entries (GENCAP[30:25]); a page of host memory holds as many."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from device_model.device import DeviceError, Organisation
+from device_model.config import Organisation
+from device_model.errors import DeviceError
 from host_ctl.interrupts.interrupt import (
     ADDRESS,
     CONTROL,

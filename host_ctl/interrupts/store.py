@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 from host_ctl.interrupts.interrupt import ADDRESS, ADDRESS_HI, CONTROL, DATA, Interrupt
 from host_ctl.interrupts.organisation import FACTS, Facts, part_size
 from host_ctl.interrupts.owner import HasBlock, NoOwnerId, StoreExhausted, Subdevice

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 from host_ctl.interrupts.array import ArrayStore
 from host_ctl.interrupts.msix import MsixStore
 from host_ctl.interrupts.queue import QueueStore

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from device_model.device import Organisation
+from device_model.config import Organisation
 from host_ctl.interrupts.interrupt import ADDRESS, CONTROL, DATA, IGNORE, MASK, PENDING, Interrupt
 from host_ctl.interrupts.owner import StoreExhausted, StoreRefused, Subdevice
 from host_ctl.interrupts.pool import Pool

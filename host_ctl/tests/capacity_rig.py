@@ -10,7 +10,7 @@ from types import FrameType
 
 import msgspec
 
-from device_model.device import DeviceConfig
+from device_model.config import DeviceConfig
 from host_ctl.capacity.filled import parts
 from host_ctl.comparison import Combination
 from host_ctl.interrupts import COMBINATIONS, FACTS

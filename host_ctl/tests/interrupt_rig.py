@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from device_model.device import Device, DeviceConfig
+from device_model.config import DeviceConfig
+from device_model.device import Device
 from host_ctl.interrupts import (
     COMBINATIONS,
     DomainScope,

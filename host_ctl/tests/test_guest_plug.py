@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from device_model.device import Device, DeviceConfig, Vdev, VdevConfig
+from device_model.config import DeviceConfig, VdevConfig
+from device_model.device import Device
+from device_model.virtual_device import Vdev
 from host_ctl.guest import Guest
 from host_ctl.tests.qtest_guest import QtestPort, qtest_guest
 from host_ctl.tests.real_qemu import halting

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from device_model.device import DeviceConfig, DeviceError, Organisation
+from device_model.config import DeviceConfig, Organisation
+from device_model.errors import DeviceError
 from device_model.ledger import Kind
 from device_model.vfio_user_client import VfioUserClient
 from host_ctl.errors import HostError

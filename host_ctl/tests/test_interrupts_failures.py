@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from device_model.device import DeviceError
+from device_model.errors import DeviceError
 from host_ctl.interrupts import StoreExhausted
 from host_ctl.tests.interrupt_rig import LOCAL, ON_DEMAND, PART, InjectedError, Rig, each_of
 

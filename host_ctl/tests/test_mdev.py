@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from device_model.device import DeviceError, Organisation
+from device_model.config import Organisation
+from device_model.errors import DeviceError
 from device_model.vfio_user_client import VfioUserClient
 from host_ctl.errors import HostError
 from host_ctl.host import Audit, Host
@@ -128,7 +129,7 @@ def test_failure_of_the_hosts_own_steps_leaves_nothing(
         raise InjectedError(step)
 
     with monkeypatch.context() as broken, pytest.raises(InjectedError):
-        target = host.parts if step == "describe" else "device_model.device.Vdev"
+        target = host.parts if step == "describe" else "device_model.virtual_device.Vdev"
         broken.setattr(*((target, step, refuse) if step == "describe" else (f"{target}.{step}", refuse)))
         host.create(TYPE, 2, tmp_path)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from device_model.device import Device, DeviceConfig, Organisation
+from device_model.config import DeviceConfig, Organisation
+from device_model.device import Device
 from host_ctl.errors import HostError
 from host_ctl.interrupts import (
     COMBINATIONS,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from device_model.device import Device, DeviceConfig
+from device_model.config import DeviceConfig
+from device_model.device import Device
 from host_ctl import physical
 from host_ctl.errors import HostError
 from host_ctl.physical import Command, CommandFailed, PhysicalDevice, WqsExhausted

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from device_model.device import Device, DeviceConfig, DeviceError, Vdev
+from device_model.config import DeviceConfig
+from device_model.device import Device
+from device_model.errors import DeviceError
+from device_model.virtual_device import Vdev
 from host_ctl.mdev_type import TYPES
 from host_ctl.remapping import NUM_ENTRIES, RemapEntry, RemappingExhausted, RemappingTable
 
