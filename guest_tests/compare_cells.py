@@ -5,7 +5,6 @@ Each is the probe of one row in one column. What comes of it is no success or fa
 
 from __future__ import annotations
 
-import asyncio
 import time
 import traceback
 from pathlib import Path
@@ -18,13 +17,11 @@ from guest_tests.compare_columns import Column
 from guest_tests.containment import Row, caught_by, probe
 from guest_tests.controls import GUESTS
 from guest_tests.member import Member
-from guest_tests.planted import planted_core
-from guest_tests.pytest_rig import close, finish, or_end_the_run
+from guest_tests.pytest_rig import close, finish, load_planted_core, or_end_the_run
 from guest_tests.rig import Rig
 from guest_tests.session import Session
 from guest_tests.suite import HERE
 from host_ctl.comparison import Cell
-from qemu_patches.store import default_folder
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +36,7 @@ async def column(session: Column, whole_rig: Rig) -> Column:
 @pytest.fixture(scope="session")
 async def core(common: Session) -> ModuleType:
     """The build of the device that has places for defects."""
-    common.progress.phase("Building a device with places for defects")
-    return await asyncio.to_thread(planted_core, default_folder() / "planted")
+    return await load_planted_core(common.progress)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
+from types import ModuleType
 from typing import Any, cast
 
 import pytest
@@ -24,13 +25,13 @@ from guest_tests.linux.rig import LinuxRig
 from guest_tests.linux.victim import Victim
 from guest_tests.linux.victims import running_victims
 from guest_tests.member import Member
-from guest_tests.planted import Fault, planted_core
+from guest_tests.planted import Fault, is_built, planted_core
 from guest_tests.rig import Rig, make_host
 from guest_tests.session import Session, open_resources, open_session
 from host_ctl.errors import HostError
 from host_ctl.host import Host
 from host_ctl.options import RunOptions
-from host_ctl.progress import QuietProgress
+from host_ctl.progress import Progress, QuietProgress
 from qemu_patches.store import default_folder
 
 SESSION = pytest.StashKey[Session]()
@@ -208,10 +209,18 @@ async def arena(session: Session, members: list[Member], whole_rig: Rig) -> Aren
     """Comes after the last scenario: what they showed is taken down, and their mdevs are unplugged."""
     with or_end_the_run(session):
         await finish(session, whole_rig)
+    core = await load_planted_core(session.progress)
     session.progress.phase("Negative controls")
     session.progress.planned(len(session.planned_controls) + 1)
-    core = await asyncio.to_thread(planted_core, default_folder() / "planted")
     return Arena(session, members, core)
+
+
+async def load_planted_core(progress: Progress) -> ModuleType:
+    """The device with places for defects; says so where it is built first. Raises what planted_core() raises."""
+    cache = default_folder() / "planted"
+    if not is_built(cache):
+        progress.phase("Building the device with places for defects (once)")
+    return await asyncio.to_thread(planted_core, cache)
 
 
 async def close(session: Session, rig: Rig) -> None:

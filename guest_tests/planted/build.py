@@ -20,17 +20,31 @@ HOLD_MESSAGES = 256
 
 def planted_core(cache: Path) -> ModuleType:
     """The core with FAULT() places, built below `cache` or found there. HostError: the compiler failed, with its words."""
-    sources = [*build_core.c_sources(), *build_core.c_sources(".h"), Path(build_core.__file__)]
-    made_for = f"{sys.implementation.cache_tag} {sys.prefix} {sysconfig.get_config_var('CC')}".encode()
-    digest = sha256(b"".join([made_for, *(path.read_bytes() for path in sources)])).hexdigest()[:16]
-    folder = cache / f"planted-{digest}"
-    found = next(folder.glob(f"{MODULE}*.so"), None) or _build(cache, folder)
+    folder = _folder(cache)
+    found = _built(folder) or _build(cache, folder)
     spec = importlib.util.spec_from_file_location(MODULE, found)
     if spec is None or spec.loader is None:
         raise HostError(f"{found} is no extension module: remove {folder} and try again")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def is_built(cache: Path) -> bool:
+    """Whether planted_core() will find what it would otherwise take some seconds to build."""
+    return _built(_folder(cache)) is not None
+
+
+def _folder(cache: Path) -> Path:
+    """For these sources, this Python and this compiler."""
+    sources = [*build_core.c_sources(), *build_core.c_sources(".h"), Path(build_core.__file__)]
+    made_for = f"{sys.implementation.cache_tag} {sys.prefix} {sysconfig.get_config_var('CC')}".encode()
+    digest = sha256(b"".join([made_for, *(path.read_bytes() for path in sources)])).hexdigest()[:16]
+    return cache / f"planted-{digest}"
+
+
+def _built(folder: Path) -> Path | None:
+    return next(folder.glob(f"{MODULE}*.so"), None)
 
 
 def _build(cache: Path, folder: Path) -> Path:
