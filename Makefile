@@ -24,8 +24,9 @@ qemu-patched: ## build the patched QEMU, once (about 5 minutes); then QEMU=patch
 	@QEMU= tools/bootstrap.sh
 	@$(BIN)/python -m qemu_patches --patched
 
-linux-guests: qemu-patched ## Linux guests with its own idxd driver beside hostile agents; KERNELS="6.1 6.12 backports" GUESTS=4
-	@$(BIN)/python -m guest_tests.linux $(if $(GUESTS),--guests $(GUESTS)) $(KERNELS)
+linux-guests: qemu-patched ## Linux guests with its own idxd driver beside hostile agents; KERNELS="6.1 6.12 backports" GUESTS=4; ALL=1: all stores
+	@$(BIN)/python -m guest_tests.linux $(if $(GUESTS),--guests $(GUESTS)) $(addprefix --store ,$(STORE)) \
+		$(addprefix --domain ,$(DOMAIN)) $(if $(ALL),--all) $(KERNELS)
 
 test: setup ## run all tests
 	$(BIN)/python -m pytest $(PLACES)
