@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from guest_tests.linux.guest import LinuxGuest, LinuxTrouble
 
 _PARAMETERS = "/sys/module/dmatest/parameters"
 _SUMMARY = re.compile(r"dmatest: (\S+?)-copy\d+: summary (\d+) tests, (\d+) failures (\S+) iops (\d+) KB/s \((-?\d+)\)")
-_RESULT = re.compile(r"^\[\s*(\d+\.\d+)\] dmatest: \S+: result #\d+: 'test passed'", re.MULTILINE)
-_marks = itertools.count(1)
+_RESULT = re.compile(r"^<\d+>\[\s*(\d+\.\d+)\] dmatest: \S+: result #\d+: 'test passed'", re.MULTILINE)
+_AT_PARAMETERS = ("set -e", f"cd {_PARAMETERS}")
 
 TIMEOUT_MS = 20_000
 """Bound on one copy: a busy machine is slow, not wrong."""
@@ -35,72 +36,73 @@ class Outcome:
 
 @dataclass(slots=True)
 class Running:
-    """dmatest under way. `mark`: after it in the kernel's log stand its lines."""
+    """dmatest under way. `first`: in the kernel's log, where its lines begin."""
 
     guest: LinuxGuest
-    mark: str
+    first: int
 
     async def finish(self, limit_s: float) -> list[Outcome]:
         """Waits until it has done what it was told."""
-        await self.guest.run(f"while [ $(cat {_PARAMETERS}/run) = Y ]; do sleep 0.02; done", limit_s)
-        return await self._outcomes()
+        return await self._end([], limit_s)
 
-    async def stop(self, limit_s: float = STOP_LIMIT_S) -> list[Outcome]:
-        """Ends it after the copy it is at.
+    async def stop(self, canary: int | None = None, limit_s: float = STOP_LIMIT_S) -> list[Outcome]:
+        """Ends it after the copy it is at. canary: a line of /proc/interrupts, which is to have another interrupt before.
 
         Writing 0 to `run` would break off the wait for that copy, and count it as failed (kthread_stop() interrupts it). What is
         written to `channel` makes all parameters those of the threads that run, also where there is no such channel.
         """
-        await self.guest.attempt(f"cd {_PARAMETERS}; echo 1 >iterations; echo none >channel")
-        return await self.finish(limit_s)
+        wait = [] if canary is None else _wait_for(canary)
+        return await self._end([*wait, "echo 1 >iterations", "echo none >channel || true"], limit_s)
 
-    async def _outcomes(self) -> list[Outcome]:
-        log = await self.lines()
-        found = [Outcome(m[1], int(m[2]), int(m[3]), float(m[4]), int(m[6])) for m in _SUMMARY.finditer(log)]
-        await self.guest.run(f"echo 0 >{_PARAMETERS}/run")  # gives the channels back
+    async def _end(self, before: list[str], limit_s: float) -> list[Outcome]:
+        ended = ["read -r runs <run", "while [ $runs = Y ]; do sleep 0.02; read -r runs <run; done"]
+        given_back = "echo 0 >run"
+        await self.guest.run_and_read_log("\n".join([*_AT_PARAMETERS, *before, *ended, given_back]), limit_s)
+        found = [Outcome(m[1], int(m[2]), int(m[3]), float(m[4]), int(m[6])) for m in _SUMMARY.finditer(self._log())]
         if not found:
-            raise LinuxTrouble(f"{self.guest.name}: dmatest wrote no summary:\n{log}")
+            raise LinuxTrouble(f"{self.guest.name}: dmatest wrote no summary:\n{self._log()}")
         return found
 
-    async def lines(self) -> str:
-        """The kernel's log since it was started."""
-        return (await self.guest.run("dmesg")).rpartition(self.mark)[2]
+    def _log(self) -> str:
+        return "\n".join(self.guest.lines[self.first :])
 
-    async def intervals_us(self) -> list[float]:
-        """Microseconds from one result to the next; of a run that was verbose."""
-        times = [float(found) * 1e6 for found in _RESULT.findall(await self.lines())]
+    def intervals_us(self) -> list[float]:
+        """Microseconds from one result to the next; of a run that was verbose and has ended."""
+        times = [float(found) * 1e6 for found in _RESULT.findall(self._log())]
         return [after - before for before, after in itertools.pairwise(times)]
 
 
 async def start(
-    guest: LinuxGuest, channels: list[str], iterations: int, *, size: int | None = None, verbose: bool = False
+    guest: LinuxGuest, channels: Sequence[str], iterations: int, *, size: int | None = None, verbose: bool = False,
+    canary: int | None = None,
 ) -> Running:
-    """Starts dmatest, one thread a channel. iterations: 0: until it is stopped. size: of all copies, unverified."""
-    mark = f"vdsa-mark-{next(_marks)}"
+    """Starts dmatest, one thread a channel. iterations: 0: until it is stopped. size: of all copies, unverified.
+
+    canary: a line of /proc/interrupts; returns when it has had an interrupt.
+    """
     fixed = "N" if size is None else "Y"
     settings = {
         "iterations": iterations, "threads_per_chan": 1, "timeout": TIMEOUT_MS, "polled": "N",
         "norandom": fixed, "noverify": fixed, "test_buf_size": BUFFER_BYTES,
         "transfer_size": size or 0, "verbose": "Y" if verbose else "N",
     }  # fmt: skip
-    lines = ["set -e", f"echo {mark} >/dev/kmsg", f"cd {_PARAMETERS}"]
+    lines = [*_AT_PARAMETERS]
     lines += [f"echo {value} >{name}" for name, value in settings.items()]
     lines += [f"echo {channel} >channel" for channel in channels]
-    await guest.run("\n".join([*lines, "echo 1 >run"]))
-    return Running(guest, mark)
+    first = len(guest.lines)
+    await guest.run("\n".join([*lines, "echo 1 >run", *([] if canary is None else _wait_for(canary))]))
+    return Running(guest, first)
 
 
-async def copies(guest: LinuxGuest, channels: list[str], iterations: int, limit_s: float = 120.0) -> list[Outcome]:
+async def copies(guest: LinuxGuest, channels: Sequence[str], iterations: int, limit_s: float = 120.0) -> list[Outcome]:
     """Runs dmatest to its end."""
     return await (await start(guest, channels, iterations)).finish(limit_s)
 
 
-async def channels_of(guest: LinuxGuest, bdf: str) -> list[str]:
-    """The channels of a device's queues that are enabled for the kernel."""
-    found = await guest.run(
-        f"for c in /sys/class/dma/*; do case $(readlink -f $c/device) in */{bdf}*) basename $c;; esac; done"
-    )
-    return found.split()
+def _wait_for(line: int) -> list[str]:
+    """Until a line of /proc/interrupts has counted one more than now. Without a program of its own: to start one takes long."""
+    count = f'while read -r at n rest; do [ "$at" != {line}: ] || echo $n; done </proc/interrupts'
+    return ["count() {", count, "}", "was=$(count)", "until [ $(count) -gt $was ]; do sleep 0.01; done"]
 
 
 def failed(outcomes: list[Outcome], iterations: int) -> str | None:

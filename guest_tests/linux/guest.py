@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ RAM_MIB = 256
 BOOT_LIMIT_S = 120.0
 """Bound on a boot: it takes 3 to 6 s of a CPU."""
 COMMAND_LIMIT_S = 60.0
+_LOG = "==== kernel log ===="
 LOG_LINES = 2000
 """Of the kernel's log on the serial line that are kept beside QEMU's, for the evidence of a run that fails."""
 TRACE_LIMIT_S = 5.0
@@ -52,10 +53,12 @@ class LinuxGuest:
         self.image = image
         self.log = log
         self._shell = shell
+        self._lines: list[str] = []
 
     async def ready(self, limit_s: float = BOOT_LIMIT_S) -> None:
         """Returns when init obeys commands. LinuxTrouble: it does not in time, or it is another kernel; GuestDied."""
         release = await self._watched(self._shell.ready(), limit_s, "the guest has not booted")
+        self._lines.clear()
         if release != self.image.release:
             raise LinuxTrouble(f"{self.name} runs Linux {release}, the image is of {self.image.release}")
 
@@ -78,9 +81,23 @@ class LinuxGuest:
         """Has it reboot itself; ready() waits for it to be back."""
         await self.run("(sleep 0.2; reboot -f) >/dev/null 2>&1 &")
 
-    async def kernel_log(self) -> str:
-        """All of the kernel's log."""
-        return await self.run("dmesg -r")
+    async def kernel_log(self) -> list[str]:
+        """All lines that the kernel has written since it was booted, each with its level before it."""
+        await self.run_and_read_log("")
+        return self._lines
+
+    async def run_and_read_log(self, script: str, limit_s: float = COMMAND_LIMIT_S) -> str:
+        """run(), and what the kernel has written until the end of it becomes part of `lines`. The kernel keeps none of it:
+        its buffer, which forgets, has room for what comes.
+        """
+        output, _, log = (await self.run(f"{script}\necho {_LOG}\ndmesg -r -c", limit_s)).rpartition(f"{_LOG}\n")
+        self._lines += log.splitlines()
+        return output
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """Of the kernel's log, as of the last time that it was read."""
+        return self._lines
 
     def check(self) -> None:
         """LinuxTrouble, if the kernel has written what a healthy one does not."""
@@ -119,7 +136,7 @@ class LinuxGuest:
     async def _failed(self, what: str) -> LinuxTrouble:
         log = ""
         with contextlib.suppress(LinuxTrouble, GuestDied):
-            log = "\n".join((await self.kernel_log()).splitlines()[-40:])
+            log = "\n".join([*self.lines, *(await self.attempt("dmesg -r")).output.splitlines()][-40:])
         return LinuxTrouble(f"{self.name}: {what}\n{log}")
 
 

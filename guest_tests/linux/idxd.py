@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +40,14 @@ class IdxdDevice:
         self.port = port
         self.bdf = f"0000:{port + 1:02x}:00.0"
         self.pci = f"/sys/bus/pci/devices/{self.bdf}"
+        self._channels: list[str] = []
+        """dmaengine's names of its queues; empty: not looked up since the last change."""
 
     # ---- probe ----
 
     async def names(self) -> Names:
         """What the driver calls it; waits until it has bound it."""
+        self._channels.clear()
         found = await self.guest.run(
             f"until set -- {self.pci}/dsa*; [ -e $1/state ]; do sleep 0.02; done; basename $1", PROBE_LIMIT_S
         )
@@ -60,22 +64,20 @@ class IdxdDevice:
     # ---- set-up by sysfs ----
 
     async def enable(self, names: Names, wqs: int = 1) -> None:
-        """Enables the device and its first `wqs` queues for the kernel's use; dedicated ones, where that can be configured."""
-        if await self.attribute(names.dsa, "configurable") == "1":
-            await self.guest.run("\n".join(_configuration(names, wqs)))
-        await self.guest.run("\n".join(_types(names, wqs)))
-        await self.enable_as_configured(names, wqs)
+        """Enables the device and its first `wqs` queues for the kernel's use; dedicated ones, where that can be configured.
 
-    async def enable_as_configured(self, names: Names, wqs: int = 1) -> None:
-        """Binds device and queues to their drivers; a device that the host has configured may be enabled already."""
-        await self.guest.run(
-            f"[ -e /sys/bus/dsa/drivers/idxd/{names.dsa} ] || echo {names.dsa} >/sys/bus/dsa/drivers/idxd/bind"
-        )
-        for wq in map(names.wq, range(wqs)):
-            await self.guest.run(f"echo {wq} >/sys/bus/dsa/drivers/dmaengine/bind")
+        A device that the host has configured may be enabled already.
+        """
+        self._channels.clear()
+        lines = ["set -e", "cd /sys/bus/dsa/devices", f"read -r configurable <{names.dsa}/configurable"]
+        lines += ["if [ $configurable = 1 ]; then", *_configuration(names, wqs), "fi", *_types(names, wqs), "cd ../drivers"]
+        lines += [f"[ -e idxd/{names.dsa} ] || echo {names.dsa} >idxd/bind"]
+        lines += [f"echo {names.wq(index)} >dmaengine/bind" for index in range(wqs)]
+        await self.guest.run("\n".join(lines))
 
     async def disable(self, names: Names, wqs: int = 1) -> None:
-        """The opposite of enable_as_configured(); what is disabled already stays so."""
+        """The opposite of enable(); what is disabled already stays so."""
+        self._channels.clear()
         parts = [("dmaengine", names.wq(index)) for index in range(wqs)] + [("idxd", names.dsa)]
         drivers = "/sys/bus/dsa/drivers"
         lines = [f"[ ! -e {drivers}/{driver}/{part} ] || echo {part} >{drivers}/{driver}/unbind" for driver, part in parts]
@@ -83,6 +85,7 @@ class IdxdDevice:
 
     async def unbind(self) -> None:
         """Takes the PCI device from its driver; returns when the driver has let go."""
+        self._channels.clear()
         await self.guest.run(f"echo {self.bdf} >/sys/bus/pci/drivers/idxd/unbind")
 
     async def bind(self) -> Names:
@@ -99,12 +102,24 @@ class IdxdDevice:
 
     async def load_configuration(self, configuration: list[dict[str, Any]], *, enable: bool) -> str:
         """What `accel-config load-config` writes, of a configuration as `accel-config save-config` makes it."""
+        self._channels.clear()
         script = f"cat >/tmp/config.json <<'END'\n{json.dumps(configuration, indent=1)}\nEND\n"
         return await self.guest.run(f"{script}accel-config load-config -c /tmp/config.json {'-e' if enable else ''}")
 
     async def saved_configuration(self) -> Any:
         """What `accel-config save-config` makes of all devices that are configured."""
         return json.loads(await self.guest.run("accel-config save-config -s /tmp/saved.json && cat /tmp/saved.json"))
+
+    # ---- use ----
+
+    async def channels(self) -> Sequence[str]:
+        """dmaengine's names of its queues that are enabled for the kernel."""
+        if not self._channels:
+            found = await self.guest.run(
+                f"for c in /sys/class/dma/*; do case $(readlink -f $c/device) in */{self.bdf}*) echo ${{c##*/}};; esac; done"
+            )
+            self._channels = found.split()
+        return self._channels
 
     # ---- interrupts ----
 
@@ -130,14 +145,14 @@ def parse_interrupts(table: str) -> dict[int, int]:
 
 def _configuration(names: Names, wqs: int) -> list[str]:
     """All in group 0, as one does by hand."""
-    lines = ["set -e", "cd /sys/bus/dsa/devices", f"echo 0 >{names.engine(0)}/group_id"]
+    lines = [f"echo 0 >{names.engine(0)}/group_id"]
     for wq in map(names.wq, range(wqs)):
         lines += [f"echo 0 >{wq}/group_id", f"echo dedicated >{wq}/mode", f"echo 16 >{wq}/size", f"echo 10 >{wq}/priority"]
     return lines
 
 
 def _types(names: Names, wqs: int) -> list[str]:
-    lines = ["set -e", "cd /sys/bus/dsa/devices"]
+    lines = []
     for index, wq in enumerate(map(names.wq, range(wqs))):
         lines += [f"echo kernel >{wq}/type", f"echo dmaengine{index} >{wq}/name"]
         # Newer kernels let one choose the driver of a queue, and want it done.

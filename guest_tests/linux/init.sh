@@ -26,7 +26,7 @@ exec 3<>"/dev/$device"
 echo "READY $(uname -r)" >&3
 while read -r number script; do
 	echo "$script" | base64 -d >/tmp/script
-	sh /tmp/script </dev/null >/tmp/output 2>&1 3>&-
+	(. /tmp/script) </dev/null >/tmp/output 2>&1 3>&-
 	echo "DONE $number $? $(wc -c </tmp/output)" >&3
 	cat /tmp/output >&3
 done <&3

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from guest_tests.linux.guest import LinuxGuest
 from guest_tests.linux.idxd import IdxdDevice
 
-_HISTOGRAM = "/sys/kernel/tracing/events/irq/irq_handler_entry/hist"
+READ_COUNTS = "cat /sys/kernel/tracing/events/irq/irq_handler_entry/hist"
 _ENTRY = re.compile(r"\{ irq:\s*(\d+), name: (\S+)\s*\} hitcount:\s*(\d+)")
 DRIVER = "idxd"
 """What the names of the driver's handlers begin with."""
@@ -40,6 +40,10 @@ class HandlerRuns:
         self._vector_of |= {line: vector for vector, line in enumerate(lines)}
         await self.look()
 
+    def line(self, device: IdxdDevice, vector: int) -> int:
+        """The interrupt's number in the guest, of a device that is attached."""
+        return self._lines[device.port][vector]
+
     async def detach(self, device: IdxdDevice) -> None:
         """The device's driver has given the interrupts back."""
         await self.look()
@@ -48,8 +52,12 @@ class HandlerRuns:
 
     async def look(self) -> None:
         """Reads the guest's counts."""
+        self.take(await self.guest.run(READ_COUNTS))
+
+    def take(self, histogram: str) -> None:
+        """Brings the counts up to date with what READ_COUNTS wrote."""
         unknown = 0
-        for line, name, count in parse_histogram(await self.guest.run(f"cat {_HISTOGRAM}")):
+        for line, name, count in parse_histogram(histogram):
             vector = self._vector_of.get(line)
             if vector is not None:
                 self.counts[vector] += count - self._seen.get(line, 0)
@@ -58,8 +66,13 @@ class HandlerRuns:
                 unknown += count - self._seen.get(line, 0)
         self.unknown = unknown
 
-    def rebooted(self) -> None:
-        """The guest's own counts begin at zero again, and no device is attached."""
+    def rebooted(self, commands: int) -> None:
+        """The guest's own counts begin at zero again, and no device is attached.
+
+        commands: those that its driver sent as it went down. It waits for the interrupt of each with no bound in time, so it took
+        them all, or the guest would not have come back; what its kernel counted of them went with it.
+        """
+        self.counts[0] += commands
         self._seen.clear()
         self._vector_of.clear()
         self._lines.clear()

@@ -21,10 +21,11 @@ from host_ctl.verdict import Window
 
 FIRST_COPIES = 8
 """Copies that show that a device which was just enabled works."""
-LINUX_VECTORS = 1
+LINUX_VECTORS = COPIES_VECTOR = 1
 """Linux takes vector n to be that of queue n - 1: as many vectors as queues, besides vector 0."""
+SHUT_DOWN_BY_RESET, SHUT_DOWN_BY_DRIVER = 0, 1
+"""Commands to a device that is enabled, as its guest goes down: a driver that shuts down sends Disable Device."""
 COPIES_LIMIT_S = 300.0
-PROGRESS_LIMIT_S = 60.0
 
 
 class LinuxRig(Rig):
@@ -109,7 +110,7 @@ class LinuxRig(Rig):
             victim.ports[port].used = True
         else:
             await victim.renew(port)
-        outcomes = await dmatest.copies(victim.linux, await victim.channels(port), iterations, COPIES_LIMIT_S)
+        outcomes = await dmatest.copies(victim.linux, await victim.ports[port].device.channels(), iterations, COPIES_LIMIT_S)
         self._copied(victim, port, outcomes, iterations)
         return outcomes
 
@@ -127,36 +128,41 @@ class LinuxRig(Rig):
         """
         running = await asyncio.gather(*(self._start(victim) for victim in victims))
         try:
-            before = frozenset(await asyncio.gather(*(self._progress(victim) for victim in victims)))
             yield
-            after = frozenset(await asyncio.gather(*(self._progress(victim) for victim in victims)))
         except BaseException:
             await asyncio.gather(*(run.stop() for run in running), return_exceptions=True)
             raise
-        outcomes = await asyncio.gather(*(run.stop() for run in running))
+        outcomes = await asyncio.gather(*map(self._stop, victims, running))
         for victim, outcome in zip(victims, outcomes, strict=True):
             self._copied(victim, PORT, outcome, 0)
         if name and victims:  # a run may have one Linux guest, and then there are no others
             watched = frozenset(victim.index for victim in victims)
-            self.record.windows.append(Window(name, before, after, watched, paced=True))
+            self.record.windows.append(Window(name, watched, watched, watched, paced=True))
         await self.check_victims(victims, name or "copying")
 
     async def time_copies(self, victim: Victim, count: int) -> list[float]:
         """Microseconds from one copy of 64 bytes to the next, of `count`; kept among the timings."""
         await victim.renew()
-        run = await dmatest.start(victim.linux, await victim.channels(), count, size=64, verbose=True)
+        run = await dmatest.start(victim.linux, await victim.main.device.channels(), count, size=64, verbose=True)
         self._copied(victim, PORT, await run.finish(COPIES_LIMIT_S), count)
-        intervals = await run.intervals_us()
+        intervals = run.intervals_us()
         self.timings.dmatest.extend(interval / 1e3 for interval in intervals)
         return intervals
 
-    async def restart(self, victim: Victim, how: Callable[[], Awaitable[None]]) -> None:
-        """Resets or reboots the guest, with its mdev plugged; returns when its queue is enabled again."""
+    async def reset(self, victim: Victim) -> None:
+        """Presses the guest's reset button, with its mdev plugged and enabled; returns when its queue is enabled again."""
+        await self._restart(victim, victim.linux.reset, SHUT_DOWN_BY_RESET)
+
+    async def reboot(self, victim: Victim) -> None:
+        """The same by the guest itself, whose driver shuts the device down."""
+        await self._restart(victim, victim.linux.reboot, SHUT_DOWN_BY_DRIVER)
+
+    async def _restart(self, victim: Victim, how: Callable[[], Awaitable[None]], commands: int) -> None:
         plugged = victim.main
         await victim.runs.look()
         await how()
         await victim.linux.ready()
-        victim.runs.rebooted()
+        victim.runs.rebooted(commands)
         victim.log_lines = 0
         plugged.names = await plugged.device.names()
         await victim.runs.attach(plugged.device)
@@ -168,18 +174,14 @@ class LinuxRig(Rig):
         return self.random.sample(self.victims, len(self.victims))
 
     async def _start(self, victim: Victim) -> dmatest.Running:
+        """Returns when the guest has taken a completion interrupt of these copies: a canary."""
         await victim.renew()
-        return await dmatest.start(victim.linux, await victim.channels(), 0)
-
-    async def _progress(self, victim: Victim) -> int:
-        """Waits until the guest has taken another completion interrupt than it had: a canary."""
         device = victim.main.device
-        vector_1 = f"$(ls {device.pci}/msi_irqs | sort -n | sed -n 2p)"
-        count = "$(sed -n \"s/^ *$n: *\\([0-9]*\\).*/\\1/p\" /proc/interrupts)"
-        await victim.linux.run(
-            f"n={vector_1}; was={count}; until [ {count} -gt $was ]; do sleep 0.01; done", PROGRESS_LIMIT_S
-        )
-        return victim.index
+        return await dmatest.start(victim.linux, await device.channels(), 0, canary=victim.runs.line(device, COPIES_VECTOR))
+
+    async def _stop(self, victim: Victim, run: dmatest.Running) -> list[dmatest.Outcome]:
+        """Waits until the guest has taken another one than it had, then ends the copies."""
+        return await run.stop(victim.runs.line(victim.main.device, COPIES_VECTOR))
 
     @contextlib.asynccontextmanager
     async def bystanders_hear(self, name: str) -> AsyncIterator[None]:
@@ -191,14 +193,12 @@ class LinuxRig(Rig):
 
     async def check_victims(self, victims: Sequence[Victim], when: str) -> None:
         """AssertionError: a victim's completion interrupts are not those that were due; or its kernel complains."""
-        for victim in victims:
-            await victim.runs.look()
-        for victim in victims:
+        complaints = await asyncio.gather(*(victim.look() for victim in victims))
+        for victim, warnings in zip(victims, complaints, strict=True):
             seen = {vector: count for vector, count in self.record.counts(victim).items() if vector}
             due = {vector: count for (guest, vector), count in self.record.due.items() if guest == victim.index and vector}
             assert seen == due, f"{when}: guest {victim.index} counted {seen}, due {due}"
             assert victim.runs.unknown == 0, f"{when}: guest {victim.index} handled interrupts of no device of its own"
-            warnings = await victim.new_warnings()
             assert not warnings, f"{when}: guest {victim.index}'s kernel complains: {warnings[0]}"
 
     def sent_to(self, victim: Victim, vector: int) -> int:

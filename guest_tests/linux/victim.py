@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from guest_tests.linux import dmatest
 from guest_tests.linux.guest import LinuxGuest, LinuxTrouble
 from guest_tests.linux.idxd import IdxdDevice, Names
-from guest_tests.linux.interrupts import HandlerRuns
+from guest_tests.linux.interrupts import READ_COUNTS, HandlerRuns
 from guest_tests.linux.kernel_log import reported_errors, unexpected_warnings
 from host_ctl.mdev import Mdev
 
@@ -80,10 +80,6 @@ class Victim:
             return None
         return self.linux.log.trouble.result()
 
-    async def channels(self, port: int = PORT) -> list[str]:
-        """dmaengine's names of the queues of a device."""
-        return await dmatest.channels_of(self.linux, self.ports[port].device.bdf)
-
     async def renew(self, port: int = PORT) -> None:
         """Makes the queues fit for new copies, if they have had some and the driver needs it.
 
@@ -139,12 +135,17 @@ class Victim:
 
     async def reported_errors(self) -> list[tuple[int, int]]:
         """Status and operation of the errors that the driver has written down since the last look at the log."""
-        lines = (await self.linux.kernel_log()).splitlines()
-        fresh, self.log_lines = lines[self.log_lines :], len(lines)
-        return reported_errors(fresh)
+        await self.linux.kernel_log()
+        return reported_errors(self._fresh_lines())
 
-    async def new_warnings(self) -> list[str]:
-        """Warnings that the kernel has written since the last time, but for those that say what a device does not have."""
-        lines = (await self.linux.kernel_log()).splitlines()
+    async def look(self) -> list[str]:
+        """Brings the counts up to date. Warnings that the kernel has written since the last time, but for those that say what a
+        device does not have.
+        """
+        self.runs.take(await self.linux.run_and_read_log(READ_COUNTS))
+        return unexpected_warnings(self._fresh_lines())
+
+    def _fresh_lines(self) -> Sequence[str]:
+        lines = self.linux.lines
         fresh, self.log_lines = lines[self.log_lines :], len(lines)
-        return unexpected_warnings(fresh)
+        return fresh

@@ -72,7 +72,7 @@ async def test_guest_is_reset_and_comes_back(linux_rig: LinuxRig) -> None:
     victim, *others = rig.some_victims()
 
     async with rig.copying(others, "Linux is reset"):
-        await rig.restart(victim, victim.linux.reset)
+        await rig.reset(victim)
         await rig.copy(victim, SOME_COPIES, renewed=True)
 
     await rig.check_victims([victim], "reset")
@@ -83,7 +83,7 @@ async def test_guest_reboots_and_comes_back(linux_rig: LinuxRig) -> None:
     victim, *others = rig.some_victims()
 
     async with rig.copying(others, "Linux reboots"):
-        await rig.restart(victim, victim.linux.reboot)
+        await rig.reboot(victim)
         await rig.copy(victim, SOME_COPIES, renewed=True)
 
     await rig.check_victims([victim], "rebooted")
