@@ -160,6 +160,16 @@ def test_only_warnings_that_nobody_expects_are_found() -> None:
     assert unexpected_warnings(lines) == [lines[2], lines[4]]
 
 
+def test_kernel_on_a_busy_machine_complains_of_nothing() -> None:
+    lines = [
+        "<4>[    4.830943] hpet: Lost 7 RTC interrupts",
+        "<4>[    5.1] workqueue: drm_fb_helper_damage_work hogged CPU for >10000us 4 times, consider switching to WQ_UNBOUND",
+        "<4>[    5.2] CE: hpet increased min_delta_ns to 20115 nsec",
+    ]
+
+    assert unexpected_warnings(lines) == []
+
+
 def test_errors_that_the_driver_reports_are_read_from_both_of_its_forms() -> None:
     lines = [
         "<4>[    9.0] idxd 0000:01:00.0: err[0]: 0x0000003f0000100d",
