@@ -33,10 +33,11 @@ MACHINE = ("graphics=off", "vmport=off", "smbus=off", "sata=off", "usb=off", "i8
 """q35 without what Linux would only spend time on. It does want its timers: PIT, HPET."""
 KERNEL_OPTIONS = (
     "console=ttyS0 loglevel=5 quiet mitigations=off no_timer_check nokaslr iomem=relaxed panic=0 random.trust_cpu=on "
-    "nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
+    "nowatchdog rcupdate.rcu_cpu_stall_suppress=1 tsc=reliable trace_clock=global"
 )
 """On the serial line only warnings and worse; a kernel that panics stands still, so that it can be seen. iomem: root may store to
-a BAR that a driver has, which is how a scenario submits a descriptor that the driver never would.
+a BAR that a driver has, which is how a scenario submits a descriptor that the driver never would. tsc: one clock is not held
+against another, which on a busy host it does not stand.
 """
 
 
