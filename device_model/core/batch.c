@@ -4,7 +4,7 @@
  * Its members are processed in order, one at a time, so that a fence need not wait. The state is the work queue's: an engine
  * processes as many members as a turn may have, and any engine of the group goes on from there.
  */
-#include "turn.h"
+#include "plain.h"
 
 /* Copies the next part of the list. False: not even one descriptor of it could be read. */
 static bool fetch(struct turn *turn, const struct request *request, struct outcome *outcome)
@@ -67,17 +67,34 @@ static enum progress run_member(struct turn *turn)
 	return MORE;
 }
 
+/* How many members from the next on were plain moves and went the short way, at most `most`. */
+static uint32_t run_plain_members(struct turn *turn, uint32_t most, enum progress *progress)
+{
+	struct batch *batch = &turn->wq->batch;
+	const uint32_t place = batch->next - batch->first, here = batch->fetched - batch->next;
+	bool abandoned;
+	const uint32_t done = plain_moves(turn, &batch->members[place], here < most ? here : most, batch->first_cause + place, &abandoned);
+
+	batch->next += done;
+	if (abandoned)
+		*progress = ABANDONED;
+	return done;
+}
+
 static enum progress run_members(struct turn *turn, const struct request *request, struct outcome *outcome)
 {
 	struct batch *batch = &turn->wq->batch;
 	enum progress progress = MORE;
 
-	for (uint32_t members = 0; progress == MORE && batch->next < batch->count; members++) {
+	for (uint32_t members = 0; progress == MORE && batch->next < batch->count;) {
 		if (members >= TURN_MEMBERS || turn->bytes >= TURN_BYTES)
 			return MORE;
 		if (batch->next == batch->fetched && !fetch(turn, request, outcome))
 			return MEMBERS_END;
 		progress = run_member(turn);
+		members++;
+		if (progress == MORE && plain_form(turn) != 0)
+			members += run_plain_members(turn, TURN_MEMBERS - members, &progress);
 	}
 	return progress == MORE ? MEMBERS_END : progress;
 }

@@ -36,7 +36,7 @@ def test_engines_keep_their_promises_turn_by_turn() -> None:
 
 @pytest.mark.parametrize("flags", SANITIZERS)
 def test_engines_sleep_while_idle_and_leave_no_descriptor_lying(flags: tuple[str, ...]) -> None:
-    assert len(run("test_engine_threads", flags)) == 2
+    assert len(run("test_engine_threads", flags)) == 3
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -1,5 +1,6 @@
 /* test_engine_threads.c - engines that sleep: none misses its work, and none costs anything while there is nothing to do. */
 #define _GNU_SOURCE
+#include <stdatomic.h>
 #include <time.h>
 
 #include "engine_rig.h"
@@ -79,9 +80,86 @@ static void idle_engines_cost_nothing(void)
 	stop();
 }
 
+/* ---- a command while an engine is among plain moves (plain.h) ---- */
+
+enum { MOVES = 32, MOVE = 4096, LIST = 0x1000, RECORDS = 0x2000, RECORD = 0x3000, SOURCE = 0x10000, TARGET = 0x110000, SEEN = 3 };
+
+static _Atomic uint64_t *record_of(unsigned member)
+{
+	return (_Atomic uint64_t *)(void *)(rig.memory + RECORDS + 32 * member);
+}
+
+static void submit_moves(void)
+{
+	const struct rig_desc batch = { .opcode = OP_BATCH, .flags = DESC_F_CRAV | DESC_F_RCR, .record = RECORD, .source = LIST, .size = MOVES };
+
+	memset(rig.memory + RECORDS, 0, 32 * MOVES);
+	memset(rig.memory + RECORD, 0, 32);
+	memset(rig.memory + TARGET, 0, MOVES * MOVE);
+	for (unsigned i = 0; i < MOVES; i++) {
+		const struct rig_desc move = { .opcode = OP_MEMMOVE, .flags = DESC_F_CRAV | DESC_F_RCR, .record = RECORDS + 32 * i,
+					       .source = SOURCE, .destination = TARGET + MOVE * i, .size = MOVE };
+
+		rig_encode(&move, rig.memory + LIST + 64 * i);
+	}
+	rig_submit_to(&rig, 0, PORTAL_IMS, &batch);
+}
+
+/* Members with a record: those before any without. */
+static unsigned members_ended(void)
+{
+	unsigned ended = 0;
+
+	while (ended < MOVES && atomic_load(record_of(ended)) == STATUS_SUCCESS)
+		ended++;
+	for (unsigned i = ended; i < MOVES; i++)
+		CHECK_EQUAL(atomic_load(record_of(i)), 0);
+	return ended;
+}
+
+/* Each descriptor that was accepted has one end. How many ended in success. */
+static unsigned check_ledger(void)
+{
+	static struct ledger_record records[RIG_LEDGER];
+	uint64_t lost = 0;
+	const size_t count = ledger_read(rig.ledger, records, RIG_LEDGER, &lost);
+	unsigned kinds[LEDGER_VANISHED + 1] = { 0 };
+
+	for (size_t i = 0; i < count; i++)
+		kinds[records[i].kind]++;
+	CHECK_EQUAL(lost, 0);
+	CHECK_EQUAL(kinds[LEDGER_ACCEPTED], kinds[LEDGER_COMPLETED] + kinds[LEDGER_ABORTED]);
+	return kinds[LEDGER_COMPLETED];
+}
+
+/* The command comes when some members have ended: those after it are not begun any more. */
+static void an_abort_among_plain_moves_leaves_the_rest_undone(void)
+{
+	unsigned in_the_midst = 0;
+
+	start();
+	memset(rig.memory + SOURCE, 0x5A, MOVE);
+	for (unsigned i = 0; i < ROUNDS / 20; i++) {
+		unsigned ended;
+
+		submit_moves();
+		while (atomic_load(record_of(SEEN)) == 0)
+			;
+		CHECK_EQUAL(idxd_wq_command(rig.idxd, 0, WQ_ABORT), CMDERR_NONE);
+		ended = members_ended();
+		CHECK(ended > SEEN);
+		CHECK(rig.memory[RECORD] == 0 || ended == MOVES);
+		CHECK_EQUAL(check_ledger(), ended + rig.memory[RECORD]);
+		in_the_midst += ended < MOVES;
+	}
+	CHECK(in_the_midst > 0);
+	stop();
+}
+
 int main(void)
 {
 	RUN(no_descriptor_is_left_lying);
 	RUN(idle_engines_cost_nothing);
+	RUN(an_abort_among_plain_moves_leaves_the_rest_undone);
 	return 0;
 }
