@@ -13,13 +13,18 @@ from guest_tests.linux.guest import LinuxGuest
 PROBE_LIMIT_S = 30.0
 """Bound on the time from device_add to a bound driver; it takes some 0.1 s."""
 SETTLE_LIMIT_S = 60.0
+_CUT = "==== bound again ===="
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the driver calls the device and its parts."""
+    """What the driver calls the device and its parts, and what it made of it."""
 
     dsa: str
+    configurable: bool
+    """The guest may configure its queues."""
+    interrupts: tuple[int, ...]
+    """The guest's numbers, by MSI-X vector."""
 
     @property
     def number(self) -> str:
@@ -48,10 +53,16 @@ class IdxdDevice:
     async def names(self) -> Names:
         """What the driver calls it; waits until it has bound it."""
         self._channels.clear()
-        found = await self.guest.run(
-            f"until set -- {self.pci}/dsa*; [ -e $1/state ]; do sleep 0.02; done; basename $1", PROBE_LIMIT_S
-        )
-        return Names(found.strip())
+        return _names(await self.guest.run("\n".join(self._bound()), PROBE_LIMIT_S))
+
+    def _bound(self) -> list[str]:
+        """Lines of a script that wait for the driver, and write what _names() takes apart."""
+        return [
+            f'until set -- {self.pci}/dsa*; [ -e "$1/state" ]; do sleep 0.02; done',
+            "echo ${1##*/}",
+            "cat $1/configurable",
+            f"ls {self.pci}/msi_irqs",
+        ]
 
     async def absent(self) -> None:
         """Waits until the guest has no such device any more."""
@@ -69,8 +80,8 @@ class IdxdDevice:
         A device that the host has configured may be enabled already.
         """
         self._channels.clear()
-        lines = ["set -e", "cd /sys/bus/dsa/devices", f"read -r configurable <{names.dsa}/configurable"]
-        lines += ["if [ $configurable = 1 ]; then", *_configuration(names, wqs), "fi", *_types(names, wqs), "cd ../drivers"]
+        lines = ["set -e", "cd /sys/bus/dsa/devices", *(_configuration(names, wqs) if names.configurable else [])]
+        lines += [*_types(names, wqs), "cd ../drivers"]
         lines += [f"[ -e idxd/{names.dsa} ] || echo {names.dsa} >idxd/bind"]
         lines += [f"echo {names.wq(index)} >dmaengine/bind" for index in range(wqs)]
         await self.guest.run("\n".join(lines))
@@ -78,20 +89,18 @@ class IdxdDevice:
     async def disable(self, names: Names, wqs: int = 1) -> None:
         """The opposite of enable(); what is disabled already stays so."""
         self._channels.clear()
-        parts = [("dmaengine", names.wq(index)) for index in range(wqs)] + [("idxd", names.dsa)]
-        drivers = "/sys/bus/dsa/drivers"
-        lines = [f"[ ! -e {drivers}/{driver}/{part} ] || echo {part} >{drivers}/{driver}/unbind" for driver, part in parts]
-        await self.guest.run("\n".join(["set -e", *lines]))
+        await self.guest.run("\n".join(["set -e", *_disabling(names, wqs)]))
 
-    async def unbind(self) -> None:
-        """Takes the PCI device from its driver; returns when the driver has let go."""
+    async def rebind(self, names: Names, wqs: int, between: str) -> tuple[str, Names]:
+        """Disables all, takes the PCI device from its driver, and gives it back when the driver has let go. What `between`, a
+        script that is run then, has written; and what the driver calls the device now.
+        """
         self._channels.clear()
-        await self.guest.run(f"echo {self.bdf} >/sys/bus/pci/drivers/idxd/unbind")
-
-    async def bind(self) -> Names:
-        """Gives the PCI device to its driver."""
-        await self.guest.run(f"echo {self.bdf} >/sys/bus/pci/drivers/idxd/bind")
-        return await self.names()
+        driver = "/sys/bus/pci/drivers/idxd"
+        lines = ["set -e", *_disabling(names, wqs), f"echo {self.bdf} >{driver}/unbind", between, f"echo {_CUT}"]
+        lines += [f"echo {self.bdf} >{driver}/bind", "set +e", *self._bound()]
+        written, _, bound = (await self.guest.run("\n".join(lines), PROBE_LIMIT_S)).partition(f"{_CUT}\n")
+        return written, _names(bound)
 
     # ---- set-up by accel-config ----
 
@@ -141,6 +150,18 @@ def parse_interrupts(table: str) -> dict[int, int]:
         if re.fullmatch(r"\d+:", words[0] if words else ""):
             counts[int(words[0][:-1])] = sum(map(int, words[1 : 1 + cpus]))
     return counts
+
+
+def _names(text: str) -> Names:
+    """Of what the lines of _bound() write."""
+    dsa, configurable, *interrupts = text.split()
+    return Names(dsa, configurable == "1", tuple(sorted(map(int, interrupts))))
+
+
+def _disabling(names: Names, wqs: int) -> list[str]:
+    parts = [("dmaengine", names.wq(index)) for index in range(wqs)] + [("idxd", names.dsa)]
+    drivers = "/sys/bus/dsa/drivers"
+    return [f"[ ! -e {drivers}/{driver}/{part} ] || echo {part} >{drivers}/{driver}/unbind" for driver, part in parts]
 
 
 def _configuration(names: Names, wqs: int) -> list[str]:

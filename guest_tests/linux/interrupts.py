@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from guest_tests.linux.guest import LinuxGuest
-from guest_tests.linux.idxd import IdxdDevice
+from guest_tests.linux.idxd import IdxdDevice, Names
 
 READ_COUNTS = "cat /sys/kernel/tracing/events/irq/irq_handler_entry/hist"
 _ENTRY = re.compile(r"\{ irq:\s*(\d+), name: (\S+)\s*\} hitcount:\s*(\d+)")
@@ -31,14 +31,12 @@ class HandlerRuns:
     """Runs of the driver's handlers for interrupts that no attached device has."""
     _vector_of: dict[int, int] = field(default_factory=dict)
     _seen: dict[int, int] = field(default_factory=dict)
-    _lines: dict[int, list[int]] = field(default_factory=dict)
+    _lines: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
-    async def attach(self, device: IdxdDevice) -> None:
+    def attach(self, device: IdxdDevice, names: Names) -> None:
         """From now on the numbers that the device has are those of its vectors, also for what has come already."""
-        lines = sorted(map(int, (await self.guest.run(f"ls {device.pci}/msi_irqs")).split()))
-        self._lines[device.port] = lines
-        self._vector_of |= {line: vector for vector, line in enumerate(lines)}
-        await self.look()
+        self._lines[device.port] = names.interrupts
+        self._vector_of |= {line: vector for vector, line in enumerate(names.interrupts)}
 
     def line(self, device: IdxdDevice, vector: int) -> int:
         """The interrupt's number in the guest, of a device that is attached."""
@@ -46,8 +44,12 @@ class HandlerRuns:
 
     async def detach(self, device: IdxdDevice) -> None:
         """The device's driver has given the interrupts back."""
-        await self.look()
-        for line in self._lines.pop(device.port, []):
+        self.detached(device, await self.guest.run(READ_COUNTS))
+
+    def detached(self, device: IdxdDevice, histogram: str) -> None:
+        """The same, with what READ_COUNTS wrote after that."""
+        self.take(histogram)
+        for line in self._lines.pop(device.port, ()):
             del self._vector_of[line]
 
     async def look(self) -> None:

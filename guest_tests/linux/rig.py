@@ -75,7 +75,7 @@ class LinuxRig(Rig):
         plugged = Plugged(mdev, device, device_id, await device.names())
         self.timings.linux_bound.append((time.perf_counter() - begin) * 1e3)
         victim.ports[port] = plugged
-        await victim.runs.attach(device)
+        victim.runs.attach(device, plugged.names)
         await device.enable(plugged.names, plugged.wqs)
         if first_copies:
             await self.copy(victim, first_copies, port)
@@ -165,7 +165,7 @@ class LinuxRig(Rig):
         victim.runs.rebooted(commands)
         victim.log_lines = 0
         plugged.names = await plugged.device.names()
-        await victim.runs.attach(plugged.device)
+        victim.runs.attach(plugged.device, plugged.names)
         await plugged.device.enable(plugged.names, plugged.wqs)
         plugged.used = False
 

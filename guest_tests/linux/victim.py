@@ -94,32 +94,26 @@ class Victim:
     async def enable_again(self, port: int = PORT) -> None:
         """Disables device and queues and enables them again, binding the driver anew where there is no other way."""
         plugged = self.ports[port]
-        device = plugged.device
-        fixed = await device.attribute(plugged.names.dsa, "configurable") == "0"
-        await device.disable(plugged.names, plugged.wqs)
-        if fixed:
-            await device.unbind()
-            await self.runs.detach(device)
-            plugged.names = await device.bind()
-            await self.runs.attach(device)
-        await device.enable(plugged.names, plugged.wqs)
+        if not plugged.names.configurable:
+            await self.rebind(port)
+            return
+        await plugged.device.disable(plugged.names, plugged.wqs)
+        await plugged.device.enable(plugged.names, plugged.wqs)
 
     async def prepare_removal(self, port: int = PORT) -> None:
         """Disables a device that its driver would not survive to lose enabled: one that it has configured (Linux 6.1 frees its
         queues, then cleans their configuration up).
         """
         plugged = self.ports[port]
-        if await plugged.device.attribute(plugged.names.dsa, "configurable") == "1":
+        if plugged.names.configurable:
             await plugged.device.disable(plugged.names, plugged.wqs)
 
-    async def rebind(self) -> None:
+    async def rebind(self, port: int = PORT) -> None:
         """Disables all, takes the PCI device from its driver, gives it back and enables all."""
-        plugged = self.main
-        await plugged.device.disable(plugged.names, plugged.wqs)
-        await plugged.device.unbind()
-        await self.runs.detach(plugged.device)
-        plugged.names = await plugged.device.bind()
-        await self.runs.attach(plugged.device)
+        plugged = self.ports[port]
+        counts, plugged.names = await plugged.device.rebind(plugged.names, plugged.wqs, READ_COUNTS)
+        self.runs.detached(plugged.device, counts)
+        self.runs.attach(plugged.device, plugged.names)
         await plugged.device.enable(plugged.names, plugged.wqs)
 
     async def reload_module(self) -> None:
@@ -130,7 +124,7 @@ class Victim:
         await self.runs.detach(plugged.device)
         await self.linux.run("insmod /modules/idxd.ko")
         plugged.names = await plugged.device.names()
-        await self.runs.attach(plugged.device)
+        self.runs.attach(plugged.device, plugged.names)
         await plugged.device.enable(plugged.names, plugged.wqs)
 
     async def reported_errors(self) -> list[tuple[int, int]]:
