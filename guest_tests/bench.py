@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from device_model.build_core import C_FLAGS, LIBRARIES, c_sources
 from device_model.config import DeviceConfig
 from guest_tests import bench_capacity
 from guest_tests.agent_build import AgentImage, build_agent
 from guest_tests.bench_portal import measure_portal
+from guest_tests.bench_tables import table_of
 from guest_tests.guests import first_sign_of_life_ms, running_guests
 from guest_tests.rig import Rig, make_host
 from host_ctl.host import Host
@@ -82,8 +82,8 @@ def _region_read(folder: Path) -> dict[str, Any]:
 
 
 def _show_region_read(console: Console, read: dict[str, Any]) -> None:
-    table = Table("peers on", "read p50", "read p99", "floor p50", "floor p99", "ratio p50", title_justify="left")
-    table.title = "REGION_READ round trip against a bare socket (us)"
+    title = "REGION_READ round trip against a bare socket (us)"
+    table = table_of(title, "peers on", "read p50", "read p99", "floor p50", "floor p99", "ratio p50")
     for where, title in (("one_cpu", "one CPU"), ("two_cpus", "two CPUs")):
         if (one := read[where]) is not None:
             numbers = (one["read_p50_us"], one["read_p99_us"], one["floor_p50_us"], one["floor_p99_us"])
@@ -104,9 +104,9 @@ def _memmove(folder: Path) -> dict[str, Any]:
 
 
 def _show_memmove(console: Console, moves: dict[str, Any]) -> None:
-    table = Table("set", "size", "ratio p50", "ratio p99", "memcpy ns", "device ns", "GB/s", title_justify="left")
     caches = ", ".join(f"{size / 1024:.0f}" for size in moves["cache_bytes"])
-    table.title = f"Memory Move through the device against memcpy (1.00: as fast); caches of {caches} KiB"
+    title = f"Memory Move through the device against memcpy (1.00: as fast)\nCaches of {caches} KiB"
+    table = table_of(title, "set", "size", "ratio p50", "p99", "memcpy ns", "device ns", "GB/s")
     for name in ("hot", "warm", "cold"):
         for size, one in moves[name].items():
             ratios = f"{one['ratio_p50']:.2f}", f"{one['ratio_p99']:.2f}"
@@ -116,8 +116,8 @@ def _show_memmove(console: Console, moves: dict[str, Any]) -> None:
 
 
 def _show_portal(console: Console, portal: dict[str, Any]) -> None:
-    table = Table("stored by", "descriptors/s", "p50 us", "p99 us", title_justify="left")
-    table.title = "No-ops through a trapped portal, by our own client, 32 at once"
+    title = "No-ops through a trapped portal, by our own client, 32 at once"
+    table = table_of(title, "stored by", "descriptors/s", "p50 us", "p99 us")
     for how, one in portal["no_ops"].items():
         table.add_row(how, f"{one['per_s']:.0f}", f"{one['p50_us']:.2f}", f"{one['p99_us']:.2f}")
     console.print(table)
@@ -139,9 +139,10 @@ def _whole_run(guests: int, vectors: int, report: Path) -> float:
 
 
 def _show(console: Console, timings: Sequence[Timing]) -> None:
-    table = Table("what", "n", "p50", "p99", "min", "unit", title="Latencies", title_justify="left")
+    table = table_of("Latencies", "what", "n", "p50", "p99", "min", "unit")
     for one in timings:
-        table.add_row(one.name, str(one.n), f"{one.p50:.3g}", f"{one.p99:.3g}", f"{one.min:.3g}", one.unit)
+        figures = (f"{value:.3g}" if value < 1000 else f"{value:,.0f}" for value in (one.p50, one.p99, one.min))
+        table.add_row(one.name, str(one.n), *figures, one.unit)
     console.print(table)
 
 
