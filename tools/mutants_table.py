@@ -283,6 +283,8 @@ SHORT_WAY = (
          "reserved bytes are let pass", "it is to be refused", _PLAIN),
     _one("short-way-record", CORE + "plain.h", "	       field(raw, 8, 8) % CR_ALIGN == 0;", "	       true;",
          "a misaligned record is written", "it is to be discarded", _PLAIN),
+    _one("short-way-size", CORE + "plain.h", "return field(raw, 4, 4) == form && size - 1 < max_size &&", "return max_size && field(raw, 4, 4) == form && size - 1 < MEMORY_LEASE &&",
+         "members copy more than the limit of their queue", "they are to be refused", ("device_model/tests/test_core_configurable.py",)),
     _one("short-way-read-only", CORE + "plain.h", "plain_place(ranges, record, CR_SIZE, DMA_MAY_WRITE)", "plain_place(ranges, record, CR_SIZE, DMA_MAY_READ)",
          "a record is written to memory that is only to be read", "a crash, or a fault that does not come", _PLAIN),
     _one("short-way-cause", CORE + "plain.h", "plain_note(turn, cause + done,", "plain_note(turn, cause,",

@@ -73,7 +73,7 @@ static uint32_t run_plain_members(struct turn *turn, uint32_t most, enum progres
 	struct batch *batch = &turn->wq->batch;
 	const uint32_t place = batch->next - batch->first, here = batch->fetched - batch->next;
 	bool abandoned;
-	const uint32_t done = plain_moves(turn, &batch->members[place], here < most ? here : most, batch->first_cause + place, &abandoned);
+	const uint32_t done = plain_moves(turn, batch->members + place, here < most ? here : most, batch->first_cause + place, &abandoned);
 
 	batch->next += done;
 	if (abandoned)

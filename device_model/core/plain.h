@@ -58,7 +58,7 @@ static inline void plain_note(struct turn *turn, uint64_t cause, uint64_t record
  * Members from the first of `members` on, whose causes begin with `cause`: how many of at most `most` went this way. *abandoned: one
  * more was begun, and dropped.
  */
-static inline uint32_t plain_moves(struct turn *turn, const uint8_t (*members)[PORTAL_DESC], uint32_t most, uint64_t cause, bool *abandoned)
+static inline uint32_t plain_moves(struct turn *turn, uint8_t (*members)[PORTAL_DESC], uint32_t most, uint64_t cause, bool *abandoned)
 {
 	static const struct outcome success = { .status = STATUS_SUCCESS };
 	const uint32_t form = plain_form(turn);

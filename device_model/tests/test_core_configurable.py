@@ -210,6 +210,20 @@ def test_transfer_limit_bounds(probed: Probed, guest: GuestView, log2: int, stat
     assert guest.status(move(RAM, RAM + 0x10000, 8192)) == status
 
 
+@pytest.mark.parametrize(("log2", "status"), [(12, 0x13), (13, SUCCESS)])
+def test_transfer_limit_bounds_members_of_a_batch_of_moves(probed: Probed, guest: GuestView, log2: int, status: int) -> None:
+    probed.configure()
+    probed.queue(0, GRANTED, limits=log2 | 5 << 5)
+    enable(probed)
+    records = [RECORDS + 32 * index for index in range(1, 5)]
+    sizes = (4096, 4096, 8192, 4096)
+    guest.put(RAM, b"".join(move(RAM, RAM + 0x10000, size, record=at) for size, at in zip(sizes, records, strict=True)))
+
+    guest.run(descriptor(BATCH, record=RECORDS, source=RAM, size=4, flags=CRAV | RCR))
+
+    assert [guest.record(at).status for at in records] == [SUCCESS, SUCCESS, status, SUCCESS]
+
+
 @pytest.mark.parametrize(("log2", "status"), [(1, 0x14), (2, SUCCESS), (5, SUCCESS)])
 def test_batch_limit_bounds(probed: Probed, guest: GuestView, log2: int, status: int) -> None:
     probed.configure()

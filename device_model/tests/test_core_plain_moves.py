@@ -203,4 +203,6 @@ def test_each_plain_move_is_counted_and_has_a_cause_of_its_own(guest: GuestView)
     assert now.bytes_read - before.bytes_read == 2 * 64 * MOST
     assert now.bytes_written - before.bytes_written == (64 + 32) * MOST + 32
     assert [record.seq for record in records] == list(range(records[0].seq, records[0].seq + 2 * (MOST + 1)))
-    assert sorted(record.cause for record in ends) == list(range(records[0].cause, records[0].cause + MOST + 1))
+    batch = records[0].cause
+    assert [record.cause for record in ends] == [*range(batch + 1, batch + MOST + 1), batch]
+    assert [record.detail for record in ends[:MOST]] == [RECORDS + 32 * index for index in range(MOST)]

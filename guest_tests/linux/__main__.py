@@ -63,6 +63,8 @@ def main() -> int:
 
 def chosen(stores: Sequence[str], domains: Sequence[str], *, everything: bool) -> Sequence[Combination]:
     """The combinations that make sense of those asked for. OptionsError: none does, or there is no such store or domain."""
+    if everything and (stores or domains):
+        raise OptionsError(("--all leaves nothing to choose with --store and --domain: give one or the other",))
     if not (stores or domains or everything):
         stores, domains = [DEFAULT_STORE], [DEFAULT_DOMAIN]
     return CompareOptions(stores=tuple(stores), domains=tuple(domains)).combinations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections.abc import Sequence
@@ -94,6 +95,12 @@ async def start(
     return Running(guest, first)
 
 
+async def halt(guest: LinuxGuest) -> None:
+    """Ends dmatest, wherever it is and whatever has become of its copies; where it does not run nothing happens."""
+    with contextlib.suppress(LinuxTrouble):  # it wrote no summary, or the guest is in worse trouble
+        await Running(guest, len(guest.lines)).stop()
+
+
 async def copies(guest: LinuxGuest, channels: Sequence[str], iterations: int, limit_s: float = 120.0) -> list[Outcome]:
     """Runs dmatest to its end."""
     return await (await start(guest, channels, iterations)).finish(limit_s)
@@ -102,7 +109,9 @@ async def copies(guest: LinuxGuest, channels: Sequence[str], iterations: int, li
 def _wait_for(line: int) -> list[str]:
     """Until a line of /proc/interrupts has counted one more than now. Without a program of its own: to start one takes long."""
     count = f'while read -r at n rest; do [ "$at" != {line}: ] || echo $n; done </proc/interrupts'
-    return ["count() {", count, "}", "was=$(count)", "until [ $(count) -gt $was ]; do sleep 0.01; done"]
+    # Where there is no such line, there is no count: an error now, and no end later.
+    waiting = 'until [ "$(count)" -gt "$was" ]; do sleep 0.01; done'
+    return ["count() {", count, "}", "was=$(count)", '[ -n "$was" ]', waiting]
 
 
 def failed(outcomes: list[Outcome], iterations: int) -> str | None:

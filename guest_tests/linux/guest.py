@@ -91,7 +91,7 @@ class LinuxGuest:
         """run(), and what the kernel has written until the end of it becomes part of `lines`. The kernel keeps none of it:
         its buffer, which forgets, has room for what comes.
         """
-        output, _, log = (await self.run(f"{script}\necho {_LOG}\ndmesg -r -c", limit_s)).rpartition(f"{_LOG}\n")
+        output, _, log = (await self.run(f"set -e\n{script}\necho {_LOG}\ndmesg -r -c", limit_s)).rpartition(f"{_LOG}\n")
         self._lines += log.splitlines()
         return output
 

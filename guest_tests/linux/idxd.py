@@ -56,9 +56,13 @@ class IdxdDevice:
         return _names(await self.guest.run("\n".join(self._bound()), PROBE_LIMIT_S))
 
     def _bound(self) -> list[str]:
-        """Lines of a script that wait for the driver, and write what _names() takes apart."""
+        """Lines of a script that wait for the driver, and write what _names() takes apart. The driver makes groups last, after
+        device, queues and engines.
+        """
+        last = '[ -e "$1/group${1##*/dsa}.$((groups - 1))" ]'
         return [
-            f'until set -- {self.pci}/dsa*; [ -e "$1/state" ]; do sleep 0.02; done',
+            f'until set -- {self.pci}/dsa*; [ -e "$1/max_groups" ] && read -r groups <"$1/max_groups" && {last}',
+            "do sleep 0.02; done",
             "echo ${1##*/}",
             "cat $1/configurable",
             f"ls {self.pci}/msi_irqs",
@@ -99,7 +103,7 @@ class IdxdDevice:
         driver = "/sys/bus/pci/drivers/idxd"
         lines = ["set -e", *_disabling(names, wqs), f"echo {self.bdf} >{driver}/unbind", between, f"echo {_CUT}"]
         lines += [f"echo {self.bdf} >{driver}/bind", "set +e", *self._bound()]
-        written, _, bound = (await self.guest.run("\n".join(lines), PROBE_LIMIT_S)).partition(f"{_CUT}\n")
+        written, _, bound = (await self.guest.run("\n".join(lines), SETTLE_LIMIT_S + PROBE_LIMIT_S)).partition(f"{_CUT}\n")
         return written, _names(bound)
 
     # ---- set-up by accel-config ----

@@ -9,11 +9,12 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from guest_tests.linux.guest import LinuxGuest
+from guest_tests.linux.guest import LinuxGuest, LinuxTrouble
 from guest_tests.linux.idxd import IdxdDevice, Names
 
 READ_COUNTS = "cat /sys/kernel/tracing/events/irq/irq_handler_entry/hist"
 _ENTRY = re.compile(r"\{ irq:\s*(\d+), name: (\S+)\s*\} hitcount:\s*(\d+)")
+_END = "Totals:"
 DRIVER = "idxd"
 """What the names of the driver's handlers begin with."""
 
@@ -57,7 +58,9 @@ class HandlerRuns:
         self.take(await self.guest.run(READ_COUNTS))
 
     def take(self, histogram: str) -> None:
-        """Brings the counts up to date with what READ_COUNTS wrote."""
+        """Brings the counts up to date with what READ_COUNTS wrote. LinuxTrouble: that is no whole histogram."""
+        if _END not in histogram:
+            raise LinuxTrouble(f"{self.guest.name}: its counts of interrupts cannot be read: {histogram!r}")
         unknown = 0
         for line, name, count in parse_histogram(histogram):
             vector = self._vector_of.get(line)

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from guest_tests.linux import dmatest
 from guest_tests.linux.idxd import IdxdDevice
@@ -19,6 +20,8 @@ from host_ctl.mdev import Mdev
 from host_ctl.options import DEFAULT_TYPE
 from host_ctl.verdict import Window
 
+T = TypeVar("T")
+
 FIRST_COPIES = 8
 """Copies that show that a device which was just enabled works."""
 LINUX_VECTORS = COPIES_VECTOR = 1
@@ -26,6 +29,15 @@ LINUX_VECTORS = COPIES_VECTOR = 1
 SHUT_DOWN_BY_RESET, SHUT_DOWN_BY_DRIVER = 0, 1
 """Commands to a device that is enabled, as its guest goes down: a driver that shuts down sends Disable Device."""
 COPIES_LIMIT_S = 300.0
+
+
+async def _all_of(works: Iterable[Awaitable[T]]) -> list[T]:
+    """What they return, when all have ended, be it by an error: then the first one is raised."""
+    ended = await asyncio.gather(*works, return_exceptions=True)
+    for one in ended:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in ended if not isinstance(one, BaseException)]
 
 
 class LinuxRig(Rig):
@@ -126,13 +138,13 @@ class LinuxRig(Rig):
         """These victims copy all the while. They have before the body begins, and again after it has ended. AssertionError: a
         copy failed, or interrupts and copies differ in number. name: of a window that this is; empty: it is none.
         """
-        running = await asyncio.gather(*(self._start(victim) for victim in victims))
         try:
+            running = await _all_of(self._start(victim) for victim in victims)
             yield
+            outcomes = await _all_of(map(self._stop, victims, running))
         except BaseException:
-            await asyncio.gather(*(run.stop() for run in running), return_exceptions=True)
+            await asyncio.gather(*(dmatest.halt(victim.linux) for victim in victims), return_exceptions=True)
             raise
-        outcomes = await asyncio.gather(*map(self._stop, victims, running))
         for victim, outcome in zip(victims, outcomes, strict=True):
             self._copied(victim, PORT, outcome, 0)
         if name and victims:  # a run may have one Linux guest, and then there are no others
