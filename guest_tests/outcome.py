@@ -132,5 +132,6 @@ def _timings(seen: Seen) -> tuple[Timing, ...]:
         ("Linux: exec to its init obeying commands", seen.timings.linux_boot),
         ("Linux: device_add to the driver having bound it", seen.timings.linux_bound),
         ("Linux: one copy of 64 bytes by dmatest, from result to result", seen.timings.dmatest),
+        ("Linux: the same through a mapped portal", seen.timings.dmatest_mapped),
     )
     return tuple(timing(name, values, "ms") for name, values in series if values)

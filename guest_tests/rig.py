@@ -64,6 +64,7 @@ class Timings:
     linux_boot: list[float] = field(default_factory=list)
     linux_bound: list[float] = field(default_factory=list)
     dmatest: list[float] = field(default_factory=list)
+    dmatest_mapped: list[float] = field(default_factory=list)
 
 
 class Rig:

@@ -69,14 +69,19 @@ class LinuxRig(Rig):
         await super().unplug_all()
 
     async def plug_linux(
-        self, victim: Victim, port: int = PORT, mdev_type: str | None = None, *, first_copies: int = FIRST_COPIES
+        self, victim: Victim, port: int = PORT, mdev_type: str | None = None, *, first_copies: int = FIRST_COPIES,
+        mapped_portal: bool | None = None,
     ) -> Plugged:
-        """Hotplugs an mdev into the running guest; its driver binds it, its queues are enabled, and each has copied."""
+        """Hotplugs an mdev into the running guest; its driver binds it, its queues are enabled, and each has copied.
+
+        mapped_portal: None: as those of the run.
+        """
+        mapped = self._mapped_portal if mapped_portal is None else mapped_portal
         mdev_type = mdev_type or self.mdev_type
         own = self.host.type(mdev_type).own
         vectors = LINUX_VECTORS if own is None else own.num_msix - 1
         mdev = await asyncio.to_thread(
-            self.host.create, mdev_type, vectors, self.folder, eventfd=self._eventfd, mapped_portal=self._mapped_portal
+            self.host.create, mdev_type, vectors, self.folder, eventfd=self._eventfd, mapped_portal=mapped
         )
         self.record.created(mdev, victim)
         victim.plugged += 1
@@ -84,7 +89,7 @@ class LinuxRig(Rig):
         device = IdxdDevice(victim.linux, port)
         begin = time.perf_counter()
         added = await victim.linux.guest.plug(device_id, mdev.socket, port, msg_timeout_ms=MSG_TIMEOUT_MS)
-        plugged = Plugged(mdev, device, device_id, await device.names())
+        plugged = Plugged(mdev, device, device_id, await device.names(), mapped)
         self.timings.linux_bound.append((time.perf_counter() - begin) * 1e3)
         victim.ports[port] = plugged
         victim.runs.attach(device, plugged.names)
@@ -152,13 +157,15 @@ class LinuxRig(Rig):
             self.record.windows.append(Window(name, watched, watched, watched, paced=True))
         await self.check_victims(victims, name or "copying")
 
-    async def time_copies(self, victim: Victim, count: int) -> list[float]:
+    async def time_copies(self, victim: Victim, count: int, port: int = PORT) -> list[float]:
         """Microseconds from one copy of 64 bytes to the next, of `count`; kept among the timings."""
-        await victim.renew()
-        run = await dmatest.start(victim.linux, await victim.main.device.channels(), count, size=64, verbose=True)
-        self._copied(victim, PORT, await run.finish(COPIES_LIMIT_S), count)
+        await victim.renew(port)
+        plugged = victim.ports[port]
+        run = await dmatest.start(victim.linux, await plugged.device.channels(), count, size=64, verbose=True)
+        self._copied(victim, port, await run.finish(COPIES_LIMIT_S), count)
         intervals = run.intervals_us()
-        self.timings.dmatest.extend(interval / 1e3 for interval in intervals)
+        kept = self.timings.dmatest_mapped if plugged.mapped_portal else self.timings.dmatest
+        kept.extend(interval / 1e3 for interval in intervals)
         return intervals
 
     async def reset(self, victim: Victim) -> None:

@@ -29,6 +29,7 @@ class Plugged:
     device: IdxdDevice
     device_id: str
     names: Names
+    mapped_portal: bool = False
     used: bool = False
     """Its queue has had its copies: newer drivers want it enabled anew before others."""
 

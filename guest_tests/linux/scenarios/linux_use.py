@@ -10,7 +10,7 @@ import pytest
 from guest_tests.descriptors import Flag, Opcode, descriptor
 from guest_tests.linux.idxd import Names
 from guest_tests.linux.rig import LinuxRig
-from guest_tests.linux.victim import SECOND, Victim
+from guest_tests.linux.victim import PORT, SECOND, Victim
 from host_ctl.options import RUN_TYPES
 
 COPIES = 10_000
@@ -133,13 +133,17 @@ async def _store(victim: Victim, raw: bytes) -> None:
 
 
 async def test_round_trips_of_dmatest_and_of_an_agent_in_one_run(linux_rig: LinuxRig) -> None:
-    """Copies of 64 bytes, one after the other, each by interrupt; the agents' round trips are measured all along."""
+    """Copies of 64 bytes, one after the other, each by interrupt, through a portal that traps and through one that is mapped; the
+    agents' round trips are measured all along.
+    """
     rig = linux_rig
     victim = rig.random.choice(rig.victims)
+    await rig.plug_linux(victim, SECOND, mapped_portal=not victim.main.mapped_portal)
 
-    intervals = await rig.time_copies(victim, _LATENCY_COPIES)
+    intervals = [await rig.time_copies(victim, _LATENCY_COPIES, port) for port in (PORT, SECOND)]
+    await rig.unplug_linux(victim, SECOND)
 
-    assert len(intervals) == _LATENCY_COPIES - 1
+    assert [len(times) for times in intervals] == [_LATENCY_COPIES - 1] * 2
     await rig.check_victims([victim], "round trips")
 
 
