@@ -86,8 +86,9 @@ def as_a_batch(guest: GuestView, members: list[bytes]) -> Ended:
     return _ended(guest, opcode_left_out=BATCH)
 
 
-def plain(index: int, *, size: int = 64, flags: int = CRAV | RCR) -> bytes:
-    return move(DATA + 64 * index, DATA + 0x8000 + 64 * index, size, record=RECORDS + 32 * index, flags=flags)
+def plain(index: int, *, size: int = 64, flags: int = CRAV | RCR, handle: int = 0) -> bytes:
+    record = RECORDS + 32 * index
+    return move(DATA + 64 * index, DATA + 0x8000 + 64 * index, size, record=record, flags=flags, handle=handle)
 
 
 def with_bytes(raw: bytes, offset: int, value: bytes) -> bytes:
@@ -96,20 +97,18 @@ def with_bytes(raw: bytes, offset: int, value: bytes) -> bytes:
 
 def addresses() -> st.SearchStrategy[int]:
     """Of data, in memory mostly: also across its end, beyond it, and beyond 2^64."""
-    inside = st.integers(DATA, DATA + 0x400)
-    read_only = st.integers(ROM, ROM + 0x400)
-    edges = st.sampled_from([RAM + RAM_SIZE - 32, RAM + RAM_SIZE, RAM - 1, 0, 2**64 - 16])
-    return st.one_of(inside, inside, inside, read_only, edges)
+    inside = [DATA + offset for offset in (0, 1, 64, 100, 300, 0x200, 0x3FF, 0x400)]
+    return st.sampled_from([*inside * 3, ROM, ROM + 0x400, RAM + RAM_SIZE - 32, RAM + RAM_SIZE, RAM - 1, 0, 2**64 - 16])
 
 
 @st.composite
 def members(draw: st.DrawFn, handle: int) -> list[bytes]:
     """Mostly plain moves, which overlap as they like, and now and then something that is none."""
     list_ = []
-    for index in range(draw(st.integers(2, MOST))):
+    for index in range(draw(st.integers(2, 12))):
         record = RECORDS + 32 * index
-        raw = move(draw(addresses()), draw(addresses()), draw(st.integers(1, 300)), record=record)
-        changed = draw(st.sampled_from(["", "", "", "", "size", "reserved", "record", "flags", "fill", "handle"]))
+        raw = move(draw(addresses()), draw(addresses()), draw(st.sampled_from([1, 64, 300])), record=record)
+        changed = draw(st.sampled_from(["", "", "", "", "", "size", "reserved", "record", "flags", "fill", "handle"]))
         match changed:
             case "size":
                 raw = with_bytes(raw, 32, struct.pack("<I", draw(st.sampled_from([0, 0xFFFF_FFFF, (1 << 21) + 1]))))
@@ -150,6 +149,31 @@ def test_reserved_byte_of_a_move_among_plain_ones_is_refused(guest: GuestView, o
 
     assert [guest.record(RECORDS + 32 * index).status for index in range(4)] == [SUCCESS, SUCCESS, 0x12, SUCCESS]
     assert guest.get(DATA + 0x8000 + 128, 64) != guest.get(DATA + 128, 64)
+
+
+@pytest.mark.parametrize("offset", [1, 8, 16])
+def test_misaligned_record_of_a_move_among_plain_ones_is_not_written(guest: GuestView, offset: int) -> None:
+    bad = with_bytes(plain(2), 8, struct.pack("<Q", RECORDS + 64 + offset))
+    moves = [plain(0), plain(1), bad, plain(3)]
+    _lay_out(guest, moves)
+    guest.put(RECORDS, bytes(32 * 5))
+    before = guest.get(DATA + 0x8000 + 128, 64)
+
+    guest.run(descriptor(BATCH, record=BATCH_RECORD, source=LIST, size=4))
+
+    assert guest.get(RECORDS + 64, 32) == bytes(32)
+    assert guest.get(DATA + 0x8000 + 128, 64) == before
+    assert _ended(guest).error == 0x1B
+
+
+def test_moves_with_interrupts_are_checked_and_interrupt_however_alike_they_are(guest: GuestView) -> None:
+    moves = [plain(index, flags=CRAV | RCR | RCI, handle=guest.handle) for index in range(4)]
+    moves[2] = plain(2, flags=CRAV | RCR | RCI, handle=guest.handle + 9)
+
+    ended = as_a_batch(guest, moves)
+
+    assert [guest.record(RECORDS + 32 * index).status for index in range(4)] == [SUCCESS, SUCCESS, 0x19, SUCCESS]
+    assert ended.vectors == [1, 1, 1]
 
 
 def test_fence_among_plain_moves_ends_the_batch_after_a_failure(guest: GuestView) -> None:

@@ -81,9 +81,9 @@ static void idle_engines_cost_nothing(void)
 	stop();
 }
 
-/* ---- a command while an engine is among plain moves (plain.h) ---- */
+/* ---- a command while an engine is among plain moves (plain.h): as many as it does before it looks elsewhere ---- */
 
-enum { MOVES = 32, MOVE = 8000, LIST = 0x1000, RECORDS = 0x2000, RECORD = 0x3000, SOURCE = 0x10000, TARGET = 0x110000, SEEN = 3 };
+enum { MOVES = 32, MOVE = 6000, LIST = 0x1000, RECORDS = 0x2000, RECORD = 0x3000, SOURCE = 0x10000, TARGET = 0x110000, SEEN = 3 };
 
 static _Atomic uint64_t *record_of(unsigned member)
 {
