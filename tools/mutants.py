@@ -1,7 +1,7 @@
 """Plants one defect after another in a copy of the sources and runs the isolation suite: `make mutants`.
 
-The negative controls of a run show that the suite can fail. This shows how fine its meshes are: each defect of
-mutants_table.py breaks isolation, or a promise about interrupts, and a run that says nothing against it is a MISS. The copy is
+The negative controls of a run show that the suite can fail. This shows how fine its meshes are: each defect of mutants_table.py
+and its parts breaks isolation, or a promise about interrupts, and a run that says nothing against it is a MISS. The copy is
 in build/mutants/; the tree itself is never changed. Exit status: 0 all were noticed, 1 one was missed, 2 one could not be tried.
 
 The suite runs without its own planted faults: they are there to judge the suite, and a defect that only spoils them is not
@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from mutants_table import DEFECTS, Defect
+from mutants_defect import Defect
+from mutants_table import DEFECTS
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "mutants"
