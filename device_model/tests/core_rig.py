@@ -10,6 +10,7 @@ import enum
 import importlib.util
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Self
@@ -376,3 +377,12 @@ class Machine:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def used(machine: Machine) -> Iterator[GuestView]:
+    """A started guest, for fixtures: afterwards it and its mdev are gone, and the machine is as before."""
+    guest = machine.started()
+    yield guest
+    guest.client.close()
+    guest.mdev.close()
+    machine.guests.remove(guest)

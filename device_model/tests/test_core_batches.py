@@ -1,4 +1,4 @@
-"""Batch and Drain: members, fence, what is refused, what an abort leaves undone (DSA specification 3.8 - 3.12, 8.3.2, 8.3.3)."""
+"""Batch: members, fence, what is refused (DSA specification 3.8, 3.9, 8.3.2)."""
 
 from __future__ import annotations
 
@@ -6,106 +6,63 @@ from collections.abc import Iterator
 
 import pytest
 
-from device_model.config import DeviceConfig
 from device_model.ledger import Kind
+from device_model.tests.batch_rig import (
+    BATCH,
+    COUNT,
+    DATA,
+    DRAIN,
+    END,
+    FAILURES,
+    FENCE,
+    FLAGS,
+    LIST,
+    LIST_ALIGN,
+    LIST_FAULT,
+    OPCODE,
+    RECORD,
+    RESERVED,
+    XFER_SIZE,
+    at,
+    batch_machine,
+    batch_of,
+    failing,
+    lay,
+    noop,
+    run_batch,
+    statuses,
+)
 from device_model.tests.core_rig import (
-    ACTIVE,
     BAD_HANDLE,
-    CMDSTATUS,
     CRAV,
     NOOP,
     RAM,
-    RAM_SIZE,
     RCI,
     RCR,
     SUCCESS,
-    Cmd,
     GuestView,
     Machine,
-    Record,
     descriptor,
     move,
+    used,
 )
 from host_ctl.account import LedgerAccount
-
-BATCH, DRAIN = 0x01, 0x02
-FENCE = 1 << 0
-LIST = RAM + 0x1_0000
-MEMBERS = RAM + 0x2_0000
-"""Records of members."""
-RECORD = RAM + 0x3_0000
-"""The record of the Batch descriptor."""
-DATA = RAM + 0x4_0000
-TURN = 1 << 18
-"""Bytes after which a turn ends."""
-END = RAM + RAM_SIZE
-FAILURES, LIST_FAULT, COUNT, LIST_ALIGN, OPCODE, FLAGS, RESERVED = 0x05, 0x06, 0x14, 0x18, 0x10, 0x11, 0x12
-XFER_SIZE, CR_FAULT, CR_ALIGN = 0x13, 0x1A, 0x1B
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with Machine(tmp_path_factory.mktemp("m"), config=DeviceConfig(num_wqs=16, total_wq_size=256, num_ims=256)) as machine:
+    with batch_machine(tmp_path_factory.mktemp("m")) as machine:
         yield machine
 
 
 @pytest.fixture
 def guest(machine: Machine) -> Iterator[GuestView]:
-    guest = machine.started()
-    yield guest
-    guest.client.close()
-    guest.mdev.close()
-    machine.guests.remove(guest)
+    yield from used(machine)
 
 
 @pytest.fixture
 def victim(machine: Machine) -> Iterator[GuestView]:
-    victim = machine.started()
-    yield victim
-    victim.client.close()
-    victim.mdev.close()
-    machine.guests.remove(victim)
-
-
-def at(index: int) -> int:
-    """The record of member `index`."""
-    return MEMBERS + 32 * index
-
-
-def noop(index: int, *, flags: int = CRAV | RCR, handle: int = 0, first_word: int = 0) -> bytes:
-    return descriptor(NOOP, flags=flags, record=at(index), handle=handle, first_word=first_word)
-
-
-def failing(index: int, *, flags: int = CRAV | RCR) -> bytes:
-    """A Memory Move of nothing: status 0x13."""
-    return move(RAM, RAM, 0, record=at(index), flags=flags)
-
-
-def batch_of(
-    count: int, *, source: int = LIST, flags: int = CRAV | RCR, record: int = RECORD, handle: int = 0, first_word: int = 0
-) -> bytes:
-    return descriptor(
-        BATCH, flags=flags, record=record, source=source, size=count, handle=handle, first_word=first_word
-    )
-
-
-def lay(guest: GuestView, *members: bytes) -> None:
-    guest.put(LIST, b"".join(members))
-
-
-def run_batch(guest: GuestView, *members: bytes, flags: int = CRAV | RCR, handle: int = 0) -> Record:
-    """Lays the list, runs the batch, and returns its record."""
-    lay(guest, *members)
-    guest.run(batch_of(len(members), flags=flags, handle=handle))
-    return guest.record(RECORD)
-
-
-def statuses(guest: GuestView, count: int) -> list[int]:
-    """Of the members' records; 0: none was written."""
-    return [guest.record(at(i)).status for i in range(count)]
-
-
-# ---- members ----
+    yield from used(machine)
 
 
 def test_members_are_carried_out_and_the_batch_says_so(guest: GuestView) -> None:
@@ -397,229 +354,3 @@ def test_list_that_a_member_rewrites_is_used_as_it_was_read(guest: GuestView, vi
     assert record.status == SUCCESS
     assert statuses(guest, 3) == [SUCCESS] * 3
     assert (guest.vectors(), victim.vectors()) == ([1], [])
-
-
-# ---- records ----
-
-
-def test_misaligned_record_of_a_member_goes_to_swerror_with_its_place(guest: GuestView) -> None:
-    bad = descriptor(NOOP, flags=CRAV | RCR | RCI, record=at(2) + 8, handle=guest.handle)
-    record = run_batch(guest, noop(0), noop(1), bad, noop(3))
-    error = guest.swerror()
-
-    assert (error.code, error.address) == (CR_ALIGN, at(2) + 8)
-    assert (error.words[0] >> 4 & 1, error.words[1] & 0xFFFF) == (1, 2)
-    assert (record.status, record.bytes_completed) == (FAILURES, 4)
-    assert statuses(guest, 4) == [SUCCESS, SUCCESS, 0, SUCCESS]
-    assert guest.vectors() == []
-
-
-def test_record_of_a_member_that_is_no_memory_is_0x1a_without_its_interrupt(guest: GuestView) -> None:
-    bad = descriptor(NOOP, flags=CRAV | RCR | RCI, record=END, handle=guest.handle)
-    record = run_batch(guest, noop(0), bad, noop(2))
-    error = guest.swerror()
-
-    assert (error.code, error.address, error.words[0] >> 4 & 1, error.words[1] & 0xFFFF) == (CR_FAULT, END, 1, 1)
-    assert record.status == FAILURES
-    assert statuses(guest, 3) == [SUCCESS, 0, SUCCESS]
-    assert guest.vectors() == []
-
-
-def test_failure_of_a_member_without_a_record_goes_to_swerror_with_its_place(guest: GuestView) -> None:
-    run_batch(guest, noop(0), move(RAM, RAM, 0, record=0, flags=0))
-    error = guest.swerror()
-
-    assert (error.code, error.operation) == (XFER_SIZE, 3)
-    assert (error.words[0] >> 4 & 1, error.words[1] & 0xFFFF) == (1, 1)
-
-
-def test_refused_handle_of_a_member_without_a_record_is_named_in_swerror(guest: GuestView, victim: GuestView) -> None:
-    run_batch(guest, noop(0), descriptor(NOOP, flags=RCI, handle=victim.handle))
-    error = guest.swerror()
-
-    assert (error.code, error.info_valid, error.info) == (BAD_HANDLE, True, victim.handle)
-    assert (error.words[0] >> 4 & 1, error.words[1] & 0xFFFF) == (1, 1)
-    assert not victim.swerror().valid
-
-
-def test_member_whose_record_cannot_be_written_is_not_executed(guest: GuestView) -> None:
-    guest.put(DATA, b"\x55" * 64)
-    guest.put(DATA + 0x1000, bytes(64))
-    record = run_batch(guest, noop(0), move(DATA, DATA + 0x1000, 64, record=END, flags=CRAV), noop(2))
-
-    assert guest.swerror().code == CR_FAULT
-    assert (record.status, guest.get(DATA + 0x1000, 64)) == (FAILURES, bytes(64))
-    assert statuses(guest, 3) == [SUCCESS, 0, SUCCESS]
-
-
-def test_batch_whose_record_cannot_be_written_has_no_member_executed(guest: GuestView) -> None:
-    lay(guest, noop(0), noop(1))
-    guest.run(batch_of(2, record=END, flags=CRAV | RCR | RCI, handle=guest.handle))
-    error = guest.swerror()
-
-    assert (error.code, error.operation, error.words[0] >> 4 & 1) == (CR_FAULT, BATCH, 0)
-    assert statuses(guest, 2) == [0, 0]
-    assert guest.vectors() == []
-
-
-def test_of_two_records_at_one_address_the_last_stays(guest: GuestView) -> None:
-    run_batch(guest, failing(0), descriptor(NOOP, record=at(0)), descriptor(NOOP, record=RECORD))
-
-    assert guest.record(at(0)).status == SUCCESS
-    assert guest.record(RECORD).bytes_completed == 3
-
-
-@pytest.mark.parametrize("offset", [0, 32, 224])
-def test_record_over_the_destination_is_written_over_the_data(guest: GuestView, offset: int) -> None:
-    guest.put(DATA, b"\x55" * 256)
-    run_batch(guest, move(DATA, DATA + 0x1000, 256, record=DATA + 0x1000 + offset), noop(1))
-    written = guest.get(DATA + 0x1000, 256)
-
-    assert written[offset] == SUCCESS
-    assert written[:offset] + written[offset + 32 :] == b"\x55" * 224
-
-
-# ---- drain ----
-
-
-def test_drain_ends_after_the_records_and_interrupts_of_those_before_it(guest: GuestView) -> None:
-    first, second = guest.mdev.handles[:2]
-    lay(guest, noop(0, flags=CRAV | RCR | RCI, handle=first), noop(1))
-    guest.submit(batch_of(2), descriptor(DRAIN, flags=RCI, handle=second), noop(2))
-    steps = [(guest.machine.device.step(), guest.vectors(), statuses(guest, 3)) for _ in range(3)]
-
-    assert steps == [
-        (True, [1], [SUCCESS, SUCCESS, 0]),
-        (True, [2], [SUCCESS, SUCCESS, 0]),
-        (True, [], [SUCCESS] * 3),
-    ]
-
-
-def test_drain_writes_its_record(guest: GuestView) -> None:
-    guest.run(descriptor(DRAIN, record=RECORD))
-
-    assert guest.get(RECORD, 32) == bytes([SUCCESS]) + bytes(31)
-
-
-def test_drain_that_would_end_unseen_is_0x11(guest: GuestView) -> None:
-    guest.run(descriptor(DRAIN, flags=CRAV, record=RECORD))
-
-    assert (guest.record(RECORD).status, guest.record(RECORD).invalid_flags) == (FLAGS, RCR | RCI)
-
-
-@pytest.mark.parametrize("flag", [0, 1, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 20, 23])
-def test_flags_that_a_drain_does_not_have_are_0x11(guest: GuestView, flag: int) -> None:
-    guest.run(descriptor(DRAIN, flags=CRAV | RCR | 1 << flag, record=RECORD))
-
-    assert (guest.record(RECORD).status, guest.record(RECORD).invalid_flags) == (FLAGS, 1 << flag)
-
-
-@pytest.mark.parametrize("offset", [16, 24, 32, 38, 63])
-def test_reserved_bytes_of_a_drain_are_0x12(guest: GuestView, offset: int) -> None:
-    desc = descriptor(DRAIN, record=RECORD)
-    guest.run(desc[:offset] + b"\x01" + desc[offset + 1 :])
-
-    assert guest.record(RECORD).status == RESERVED
-
-
-# ---- in the midst of a batch ----
-
-
-def large(index: int, *, flags: int = CRAV | RCR, handle: int = 0) -> bytes:
-    """A member that is a turn of its own."""
-    return move(DATA, DATA + TURN, TURN, record=at(index), flags=flags, handle=handle)
-
-
-def begin_long_batch(guest: GuestView, *more: bytes) -> None:
-    """A batch of four turns whose first is over; `more` waits behind it."""
-    rci = CRAV | RCR | RCI
-    lay(guest, *(large(i, flags=rci, handle=guest.handle) for i in range(4)))
-    guest.submit(batch_of(4, flags=rci, handle=guest.handle), *more)
-    guest.machine.device.step()
-
-
-def test_batch_gives_way_to_other_queues_after_a_turn(guest: GuestView, victim: GuestView) -> None:
-    begin_long_batch(guest)
-    victim.submit(noop(0))
-    victim.machine.device.step()
-
-    assert statuses(victim, 1) == [SUCCESS]
-    assert statuses(guest, 4) == [SUCCESS, 0, 0, 0]
-    assert guest.machine.step_all() == 3
-    assert guest.vectors() == [1] * 5
-
-
-def test_queue_stays_in_order_while_a_batch_takes_turns(guest: GuestView) -> None:
-    begin_long_batch(guest, noop(4))
-    guest.machine.device.step()
-    guest.machine.device.step()
-    before = (statuses(guest, 5), guest.record(RECORD).status)
-    guest.machine.step_all()
-
-    assert before == ([SUCCESS, SUCCESS, SUCCESS, 0, 0], 0)
-    assert (statuses(guest, 5), guest.record(RECORD).status) == ([SUCCESS] * 5, SUCCESS)
-
-
-@pytest.mark.parametrize("command", [Cmd.ABORT_WQ, Cmd.RESET_WQ, Cmd.ABORT_ALL, Cmd.RESET_DEVICE])
-def test_abort_or_reset_between_members_leaves_the_rest_undone(guest: GuestView, command: Cmd) -> None:
-    guest.machine.ledger()
-    begin_long_batch(guest, noop(4))
-    guest.vectors()
-    status = guest.command(command, 1 if command in (Cmd.ABORT_WQ, Cmd.RESET_WQ) else 0)
-    before = bytes(guest.memory)
-    steps = guest.machine.step_all()
-    records = guest.machine.ledger(Kind.ABORTED)
-
-    assert (status, steps) == (0, 0)
-    assert statuses(guest, 5) == [SUCCESS, 0, 0, 0, 0]
-    assert guest.record(RECORD).status == 0
-    assert guest.vectors() == []
-    assert bytes(guest.memory) == before
-    assert [r.opcode for r in records] == [BATCH, NOOP]
-
-
-def test_reset_of_the_function_between_members_leaves_the_rest_undone(guest: GuestView) -> None:
-    begin_long_batch(guest, noop(4))
-    guest.vectors()
-    guest.client.reset()
-    before = bytes(guest.memory)
-    steps = guest.machine.step_all()
-
-    assert steps == 0
-    assert bytes(guest.memory) == before
-    assert guest.vectors() == []
-
-
-@pytest.mark.parametrize("command", [Cmd.DRAIN_WQ, Cmd.DISABLE_WQ])
-def test_drain_and_disable_wait_for_the_whole_batch(guest: GuestView, command: Cmd) -> None:
-    begin_long_batch(guest)
-    status = guest.command(command, 1)
-    guest.machine.device.step()
-    guest.machine.device.step()
-    still = guest.read(CMDSTATUS)
-    guest.machine.step_all()
-
-    assert (status, still, guest.read(CMDSTATUS)) == (ACTIVE, ACTIVE, 0)
-    assert guest.record(RECORD).status == SUCCESS
-    assert guest.vectors() == [1] * 5
-
-
-def test_queue_that_was_reset_in_the_midst_of_a_batch_begins_afresh(guest: GuestView) -> None:
-    begin_long_batch(guest)
-    guest.command(Cmd.RESET_DEVICE)
-    guest.enable()
-    record = run_batch(guest, noop(5), noop(6))
-
-    assert (record.status, record.bytes_completed) == (SUCCESS, 2)
-
-
-def test_unplugged_guest_with_a_batch_in_progress_is_silent(guest: GuestView, victim: GuestView) -> None:
-    begin_long_batch(guest)
-    guest.vectors()
-    guest.mdev.close()
-    before = bytes(guest.memory)
-    victim.run(noop(0, flags=CRAV | RCR | RCI, handle=victim.handle))
-
-    assert bytes(guest.memory) == before
-    assert guest.client.interrupts == []
-    assert victim.vectors() == [1]

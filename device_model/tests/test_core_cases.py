@@ -9,43 +9,38 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from device_model.config import DeviceConfig
 from device_model.ledger import Kind, Refusal
+from device_model.tests.batch_rig import (
+    DATA,
+    FAILURES,
+    at,
+    batch_machine,
+    noop,
+    run_batch,
+    statuses,
+)
 from device_model.tests.core_rig import (
     BAD_HANDLE,
     CRAV,
     IMS_PENDING,
     MEMMOVE,
-    NOOP,
-    RAM,
     RCI,
     RCR,
     SUCCESS,
     Cmd,
     GuestView,
     Machine,
-    Record,
     descriptor,
+    used,
 )
 
-BATCH = 0x01
-FAILURES = 0x05
-LIST, MEMBERS, RECORD, DATA = RAM + 0x1_0000, RAM + 0x2_0000, RAM + 0x3_0000, RAM + 0x4_0000
 ASKED = CRAV | RCR | RCI
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with Machine(tmp_path_factory.mktemp("m"), config=DeviceConfig(num_wqs=16, total_wq_size=256, num_ims=256)) as machine:
+    with batch_machine(tmp_path_factory.mktemp("m")) as machine:
         yield machine
-
-
-def used(machine: Machine) -> Iterator[GuestView]:
-    guest = machine.started()
-    yield guest
-    guest.client.close()
-    guest.mdev.close()
-    machine.guests.remove(guest)
 
 
 @pytest.fixture
@@ -56,25 +51,6 @@ def victim(machine: Machine) -> Iterator[GuestView]:
 @pytest.fixture
 def attacker(machine: Machine, victim: GuestView) -> Iterator[GuestView]:
     yield from used(machine)
-
-
-def at(index: int) -> int:
-    """The record of member `index`."""
-    return MEMBERS + 32 * index
-
-
-def noop(index: int, *, flags: int = CRAV | RCR, handle: int = 0) -> bytes:
-    return descriptor(NOOP, flags=flags, record=at(index), handle=handle)
-
-
-def run_batch(guest: GuestView, *members: bytes) -> Record:
-    guest.put(LIST, b"".join(members))
-    guest.run(descriptor(BATCH, record=RECORD, source=LIST, size=len(members)))
-    return guest.record(RECORD)
-
-
-def statuses(guest: GuestView, count: int) -> list[int]:
-    return [guest.record(at(index)).status for index in range(count)]
 
 
 def foreign(attacker: GuestView, victim: GuestView) -> int:

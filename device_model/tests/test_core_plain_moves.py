@@ -12,19 +12,17 @@ from hypothesis import strategies as st
 
 from device_model.config import DeviceConfig
 from device_model.ledger import Kind, LedgerRecord
+from device_model.tests.batch_rig import BATCH, DATA, FENCE, MEMBERS, RECORD, TURN, at, batch_of, lay
 from device_model.tests.core_rig import CRAV, RAM, RAM_SIZE, RCI, RCR, SUCCESS, GuestView, Machine, descriptor, move
 
-BATCH, FILL = 0x01, 0x04
-FENCE, BLOCK_ON_FAULT = 1 << 0, 1 << 1
-LIST, RECORDS, BATCH_RECORD, DATA = RAM + 0x1_0000, RAM + 0x2_0000, RAM + 0x3_0000, RAM + 0x4_0000
+FILL = 0x04
+BLOCK_ON_FAULT = 1 << 1
 ROM, ROM_SIZE = 0x4000_0000, 0x1000
 """Mapped for reading only."""
 MOST = 32
 """Members of a batch, and of a turn."""
 MEMBER = 1 << 5
 """A record's flag in the ledger: of a member."""
-TURN = 1 << 18
-"""Bytes after which a turn ends."""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +56,7 @@ def _essence(record: LedgerRecord) -> tuple[int, ...]:
 def _ended(guest: GuestView, *, opcode_left_out: int | None = None) -> Ended:
     """Since the last call; what the batch itself led to is left out."""
     memory = bytearray(guest.memory) + bytes(guest.client.ranges[ROM].memory)
-    memory[BATCH_RECORD - RAM : BATCH_RECORD - RAM + 32] = bytes(32)
+    memory[RECORD - RAM : RECORD - RAM + 32] = bytes(32)
     ledger = guest.machine.ledger()
     records = [_essence(one) for one in ledger if one.opcode != opcode_left_out and one.requester == guest.mdev.id]
     error = guest.swerror()
@@ -68,7 +66,7 @@ def _ended(guest: GuestView, *, opcode_left_out: int | None = None) -> Ended:
 
 def _lay_out(guest: GuestView, members: list[bytes]) -> None:
     guest.memory[:] = (bytes(range(251)) * (RAM_SIZE // 251 + 1))[:RAM_SIZE]
-    guest.put(LIST, b"".join(members))
+    lay(guest, *members)
     guest.machine.ledger()
 
 
@@ -82,12 +80,12 @@ def one_by_one(guest: GuestView, members: list[bytes]) -> Ended:
 
 def as_a_batch(guest: GuestView, members: list[bytes]) -> Ended:
     _lay_out(guest, members)
-    guest.run(descriptor(BATCH, record=BATCH_RECORD, source=LIST, size=len(members)))
+    guest.run(batch_of(len(members)))
     return _ended(guest, opcode_left_out=BATCH)
 
 
 def plain(index: int, *, size: int = 64, flags: int = CRAV | RCR, handle: int = 0) -> bytes:
-    record = RECORDS + 32 * index
+    record = at(index)
     return move(DATA + 64 * index, DATA + 0x8000 + 64 * index, size, record=record, flags=flags, handle=handle)
 
 
@@ -106,7 +104,7 @@ def members(draw: st.DrawFn, handle: int) -> list[bytes]:
     """Mostly plain moves, which overlap as they like, and now and then something that is none."""
     list_ = []
     for index in range(draw(st.integers(2, 12))):
-        record = RECORDS + 32 * index
+        record = at(index)
         raw = move(draw(addresses()), draw(addresses()), draw(st.sampled_from([1, 64, 300])), record=record)
         changed = draw(st.sampled_from(["", "", "", "", "", "size", "reserved", "record", "flags", "fill", "handle"]))
         match changed:
@@ -147,21 +145,21 @@ def test_reserved_byte_of_a_move_among_plain_ones_is_refused(guest: GuestView, o
 
     as_a_batch(guest, [plain(0), plain(1), bad, plain(3)])
 
-    assert [guest.record(RECORDS + 32 * index).status for index in range(4)] == [SUCCESS, SUCCESS, 0x12, SUCCESS]
+    assert [guest.record(at(index)).status for index in range(4)] == [SUCCESS, SUCCESS, 0x12, SUCCESS]
     assert guest.get(DATA + 0x8000 + 128, 64) != guest.get(DATA + 128, 64)
 
 
 @pytest.mark.parametrize("offset", [1, 8, 16])
 def test_misaligned_record_of_a_move_among_plain_ones_is_not_written(guest: GuestView, offset: int) -> None:
-    bad = with_bytes(plain(2), 8, struct.pack("<Q", RECORDS + 64 + offset))
+    bad = with_bytes(plain(2), 8, struct.pack("<Q", MEMBERS + 64 + offset))
     moves = [plain(0), plain(1), bad, plain(3)]
     _lay_out(guest, moves)
-    guest.put(RECORDS, bytes(32 * 5))
+    guest.put(MEMBERS, bytes(32 * 5))
     before = guest.get(DATA + 0x8000 + 128, 64)
 
-    guest.run(descriptor(BATCH, record=BATCH_RECORD, source=LIST, size=4))
+    guest.run(batch_of(4))
 
-    assert guest.get(RECORDS + 64, 32) == bytes(32)
+    assert guest.get(MEMBERS + 64, 32) == bytes(32)
     assert guest.get(DATA + 0x8000 + 128, 64) == before
     assert _ended(guest).error == 0x1B
 
@@ -172,25 +170,25 @@ def test_moves_with_interrupts_are_checked_and_interrupt_however_alike_they_are(
 
     ended = as_a_batch(guest, moves)
 
-    assert [guest.record(RECORDS + 32 * index).status for index in range(4)] == [SUCCESS, SUCCESS, 0x19, SUCCESS]
+    assert [guest.record(at(index)).status for index in range(4)] == [SUCCESS, SUCCESS, 0x19, SUCCESS]
     assert ended.vectors == [1, 1, 1]
 
 
 def test_fence_among_plain_moves_ends_the_batch_after_a_failure(guest: GuestView) -> None:
     fenced = [plain(index, size=0 if index == 2 else 64, flags=CRAV | RCR | FENCE) for index in range(4)]
     _lay_out(guest, [*fenced, plain(4)])
-    guest.put(RECORDS, bytes(32 * 5))
+    guest.put(MEMBERS, bytes(32 * 5))
     before = guest.get(DATA + 0x8000 + 192, 128)
 
-    guest.run(descriptor(BATCH, record=BATCH_RECORD, source=LIST, size=5))
+    guest.run(batch_of(5))
 
-    assert [guest.record(RECORDS + 32 * index).status for index in range(5)] == [SUCCESS, SUCCESS, 0x13, 0, 0]
-    assert guest.record(BATCH_RECORD).bytes_completed == 3
+    assert [guest.record(at(index)).status for index in range(5)] == [SUCCESS, SUCCESS, 0x13, 0, 0]
+    assert guest.record(RECORD).bytes_completed == 3
     assert guest.get(DATA + 0x8000 + 192, 128) == before
 
 
 def test_record_of_a_plain_move_in_memory_for_reading_is_a_fault(guest: GuestView) -> None:
-    reading = move(ROM, DATA, 64, record=RECORDS)
+    reading = move(ROM, DATA, 64, record=MEMBERS)
     into_rom = move(DATA + 64, DATA + 128, 64, record=ROM + 64)
 
     ended = as_a_batch(guest, [reading, reading, into_rom, into_rom, plain(1)])
@@ -203,14 +201,14 @@ def test_turn_of_plain_moves_is_as_long_as_any_other(guest: GuestView) -> None:
     """It ends with the member that reaches TURN bytes, however often the memory was entered in it."""
     sizes = [kib << 10 for kib in (200, 50, 4, 100, 100, 4)]
     assert sum(sizes[:3]) < TURN < sum(sizes[:4])
-    large = [move(DATA, DATA, size, record=RECORDS + 32 * index) for index, size in enumerate(sizes)]
-    guest.put(LIST, b"".join(large))
-    guest.put(RECORDS, bytes(32 * len(large)))
-    guest.submit(descriptor(BATCH, record=BATCH_RECORD, source=LIST, size=len(large)))
+    large = [move(DATA, DATA, size, record=at(index)) for index, size in enumerate(sizes)]
+    lay(guest, *large)
+    guest.put(MEMBERS, bytes(32 * len(large)))
+    guest.submit(batch_of(len(large)))
     done = []
 
     while guest.machine.device.step():
-        done.append(sum(guest.record(RECORDS + 32 * index).status == SUCCESS for index in range(len(large))))
+        done.append(sum(guest.record(at(index)).status == SUCCESS for index in range(len(large))))
 
     assert done == [4, 6]
 
@@ -219,7 +217,7 @@ def test_each_plain_move_is_counted_and_has_a_cause_of_its_own(guest: GuestView)
     _lay_out(guest, [plain(index) for index in range(MOST)])
     before = guest.mdev.vdev.stats()
 
-    guest.run(descriptor(BATCH, record=BATCH_RECORD, source=LIST, size=MOST))
+    guest.run(batch_of(MOST))
 
     now, records = guest.mdev.vdev.stats(), guest.machine.ledger()
     ends = [record for record in records if record.kind == Kind.COMPLETED]
@@ -229,4 +227,4 @@ def test_each_plain_move_is_counted_and_has_a_cause_of_its_own(guest: GuestView)
     assert [record.seq for record in records] == list(range(records[0].seq, records[0].seq + 2 * (MOST + 1)))
     batch = records[0].cause
     assert [record.cause for record in ends] == [*range(batch + 1, batch + MOST + 1), batch]
-    assert [record.detail for record in ends[:MOST]] == [RECORDS + 32 * index for index in range(MOST)]
+    assert [record.detail for record in ends[:MOST]] == [at(index) for index in range(MOST)]
