@@ -59,8 +59,6 @@ class HandlerRuns:
 
     def take(self, histogram: str) -> None:
         """Brings the counts up to date with what READ_COUNTS wrote. LinuxTrouble: that is no whole histogram."""
-        if _END not in histogram:
-            raise LinuxTrouble(f"{self.guest.name}: its counts of interrupts cannot be read: {histogram!r}")
         unknown = 0
         for line, name, count in parse_histogram(histogram):
             vector = self._vector_of.get(line)
@@ -84,7 +82,9 @@ class HandlerRuns:
 
 
 def parse_histogram(text: str) -> list[tuple[int, str, int]]:
-    """Interrupt's number, handler's name and count; one number may stand there with several names."""
+    """Number, handler and count of each interrupt; one number may stand there with several names. LinuxTrouble: it has no end."""
+    if _END not in text:
+        raise LinuxTrouble(f"no whole histogram of interrupts: {text!r}")
     by_line: Counter[int] = Counter()
     names: dict[int, str] = {}
     for line, name, count in _ENTRY.findall(text):

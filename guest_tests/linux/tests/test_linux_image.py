@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from guest_tests.linux.cpio import CpioArchive
+from guest_tests.linux.guest import LinuxTrouble
 from guest_tests.linux.interrupts import parse_histogram
 from guest_tests.linux.kernel_file import unpacked
 from guest_tests.linux.kernel_log import reported_errors, unexpected_warnings
@@ -146,6 +147,11 @@ def test_histogram_of_handlers_is_read_by_interrupt() -> None:
     )
 
     assert parse_histogram(text) == [(24, "virtio0-config", 3), (29, "idxd-portal", 1000)]
+
+
+def test_counts_that_cannot_be_read_are_no_counts_of_zero() -> None:
+    with pytest.raises(LinuxTrouble, match="no whole histogram"):
+        parse_histogram("{ irq:         29, name: idxd-portal             } hitcount:       1000\n")
 
 
 def test_only_warnings_that_nobody_expects_are_found() -> None:
