@@ -33,7 +33,6 @@ struct vdev_config {
 struct vdev_own_config { uint32_t id, vmm_owns_msix, run_engines, mapped_portal; struct idxd_config device; };
 struct vlint_range { uint64_t offset, size; };
 struct vlint_bar0 { uint32_t count; struct vlint_range ranges[8]; };
-struct vdev_stats { uint64_t interrupts, interrupts_lost, descriptors, partial_stores, resets; };
 struct vfu_server_options { const char *socket_path; uint32_t dma_timeout_ms; };
 struct vfu_server_stats {
     uint64_t connections, disconnections, messages, protocol_errors, interrupts_sent, interrupts_late;
@@ -92,7 +91,6 @@ void vdev_destroy(struct vdev *vdev);
 const char *vdev_lint(const uint8_t *config, uint64_t bar0_size, uint64_t bar2_size, const struct vlint_bar0 *bar0);
 const struct iommu_target *vdev_target(struct vdev *vdev);
 void vdev_close_portal(struct vdev *vdev);
-void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats);
 
 struct observe_range { uint32_t first, stride, count, writable, flags; };
 struct observe_touch { uint64_t count, first_ns; uint32_t offset, bits; uint8_t region, kind, size; ...; };

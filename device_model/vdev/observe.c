@@ -198,14 +198,35 @@ void observe_refused_write(struct vdev *vdev, unsigned region, uint64_t offset, 
 	pthread_mutex_unlock(&observe->lock);
 }
 
-void observe_descriptor(struct vdev *vdev, uint64_t offset, const uint8_t desc[64])
+/* Lock held. */
+static void count_descriptor(struct observe *observe, const uint8_t desc[PORTAL_DESC])
+{
+	const uint8_t opcode = desc[7];
+
+	observe->stats.descriptors++;
+	observe->stats.opcodes[opcode]++;
+}
+
+void observe_descriptor(struct vdev *vdev, uint64_t offset, const uint8_t desc[PORTAL_DESC])
 {
 	struct observe *observe = vdev->observe;
-	const uint8_t opcode = desc[7];
 
 	trace_access(vdev, TRACE_DESCRIPTOR, VDEV_REGION_BAR2, offset, desc, PORTAL_DESC);
 	pthread_mutex_lock(&observe->lock);
-	observe->stats.opcodes[opcode]++;
+	count_descriptor(observe, desc);
+	pthread_mutex_unlock(&observe->lock);
+}
+
+void observe_store(struct vdev *vdev, uint64_t offset, const uint8_t desc[PORTAL_DESC])
+{
+	struct observe *observe = vdev->observe;
+
+	trace_access(vdev, TRACE_DESCRIPTOR, VDEV_REGION_BAR2, offset, desc, PORTAL_DESC);
+	pthread_mutex_lock(&observe->lock);
+	observe->stats.writes[OBSERVE_BAR2]++;
+	end_watch(observe);
+	touches_store(observe, offset, PORTAL_DESC);
+	count_descriptor(observe, desc);
 	pthread_mutex_unlock(&observe->lock);
 }
 
@@ -236,7 +257,6 @@ void vdev_observe_stats(struct vdev *vdev, struct observe_stats *stats)
 	*stats = vdev->observe->stats;
 	stats->interrupts = vdev->stats.interrupts;
 	stats->interrupts_lost = vdev->stats.interrupts_lost;
-	stats->descriptors = vdev->stats.descriptors;
 	stats->partial_stores = vdev->stats.partial_stores;
 	stats->resets = vdev->stats.resets;
 	ledger_tally_get(platform_ledger(vdev->platform), &vdev->observe->tally, &stats->ledger);

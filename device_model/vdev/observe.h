@@ -90,7 +90,11 @@ void vdev_observe_polling(struct vdev *vdev, struct observe_watch *now, struct o
 enum { OBSERVE_BAR0 = 0, OBSERVE_BAR2 = 1, OBSERVE_CONFIG = 2, OBSERVE_REGIONS = 3 };
 
 struct observe_stats {
-	uint64_t interrupts, interrupts_lost, descriptors, partial_stores, resets; /* as in struct vdev_stats */
+	uint64_t interrupts;          /* sent into the VM                      */
+	uint64_t interrupts_lost;     /* no VM attached, or its connection failed */
+	uint64_t descriptors;         /* whole 64-byte stores to a portal      */
+	uint64_t partial_stores;      /* dropped: out of order or of a wrong size */
+	uint64_t resets;
 	uint64_t reads[OBSERVE_REGIONS], writes[OBSERVE_REGIONS];
 	uint64_t accesses_refused;    /* not taken by their region             */
 	uint64_t opcodes[256];        /* whole descriptors, by operation       */

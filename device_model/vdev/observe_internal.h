@@ -34,7 +34,9 @@ void observe_read(struct vdev *vdev, unsigned region, uint64_t offset, const voi
 void observe_write(struct vdev *vdev, unsigned region, uint64_t offset, const void *buf, uint32_t count);
 void observe_refused_write(struct vdev *vdev, unsigned region, uint64_t offset, uint32_t count);
 /* No lock held. offset: of the store in BAR2. */
-void observe_descriptor(struct vdev *vdev, uint64_t offset, const uint8_t desc[64]);
+void observe_descriptor(struct vdev *vdev, uint64_t offset, const uint8_t desc[PORTAL_DESC]);
+/* The same of one that came as one store: that write is counted, too. */
+void observe_store(struct vdev *vdev, uint64_t offset, const uint8_t desc[PORTAL_DESC]);
 
 /* No lock held. */
 void observe_error(struct vdev *vdev);

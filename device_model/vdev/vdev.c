@@ -106,13 +106,6 @@ void vdev_close_portal(struct vdev *vdev)
 	vmapped_close(vdev->mapped);
 }
 
-void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats)
-{
-	pthread_mutex_lock(&vdev->lock);
-	*stats = vdev->stats;
-	pthread_mutex_unlock(&vdev->lock);
-}
-
 void vdev_reset(struct vdev *vdev)
 {
 	observe_event(vdev, TRACE_RESET);
@@ -217,6 +210,8 @@ int vdev_region_write(struct vdev *vdev, unsigned region, uint64_t offset, const
 {
 	int result;
 
+	if (region == VDEV_REGION_BAR2 && count == PORTAL_DESC && vportal_store(vdev, offset, buf))
+		return 0;
 	observe_write(vdev, region, offset, buf, count);
 	result = region_write(vdev, region, offset, buf, count);
 	if (result != 0)

@@ -72,14 +72,6 @@ struct vdev_own_config {
 	struct idxd_config device;
 };
 
-struct vdev_stats {
-	uint64_t interrupts;        /* sent into the VM                                */
-	uint64_t interrupts_lost;   /* no VM attached, or its connection failed        */
-	uint64_t descriptors;       /* whole 64-byte stores to a portal                */
-	uint64_t partial_stores;    /* pieces dropped: out of order or of a wrong size */
-	uint64_t resets;
-};
-
 /* vectors: num_vectors - 1 of them, for vectors 1 and up. NULL with *error a negative errno: -EINVAL, -ENOMEM. */
 struct vdev *vdev_create(struct platform *platform, const struct vdev_config *config, const struct vdev_vector *vectors,
 			 int *error);
@@ -93,7 +85,6 @@ bool vdev_engine_step(struct vdev *vdev);
 const struct iommu_target *vdev_target(struct vdev *vdev);
 /* Portal writes are dropped from now on: the first step of taking a device away. */
 void vdev_close_portal(struct vdev *vdev);
-void vdev_get_stats(struct vdev *vdev, struct vdev_stats *stats);
 
 /* ---- for the transport ---- */
 

@@ -76,7 +76,9 @@ struct vdev {
 	uint32_t senders;   /* of interrupts */
 	struct gate memory; /* open: attached, and bus master */
 	uint8_t pci[VDEV_CONFIG_SIZE];
-	struct vdev_stats stats;
+	struct {
+		uint64_t interrupts, interrupts_lost, partial_stores, resets;
+	} stats; /* of struct observe_stats those that are counted here */
 	_Atomic bool portal_open;
 	struct vmapped *mapped; /* NULL: portals trap */
 	struct observe *observe; /* has a lock of its own */
@@ -122,6 +124,9 @@ void vmemory_leave(void *vdev, struct dma_space *space);
 void vmemory_update(struct vdev *vdev);
 
 /* vportal.c */
+/* A store of a whole descriptor, observed and submitted. False: nothing there takes one, and nothing has happened. */
+bool vportal_store(struct vdev *vdev, uint64_t offset, const uint8_t desc[PORTAL_DESC]);
+/* Any other store in BAR2. */
 void vportal_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32_t count);
 void vportal_reset(struct vdev *vdev);
 /* A whole descriptor for the portal that is at `offset` of BAR2. From any thread. */

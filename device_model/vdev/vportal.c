@@ -7,15 +7,15 @@
 
 #include "vdev_internal.h"
 
+static void submit(struct vdev *vdev, uint64_t offset, const uint8_t desc[PORTAL_DESC])
+{
+	vdev->inside->submit(vdev->it, (uint32_t)(offset / PORTAL_WQ_STRIDE), desc);
+}
+
 void vportal_submit(struct vdev *vdev, uint64_t offset, const uint8_t desc[PORTAL_DESC])
 {
-	const uint32_t wq = (uint32_t)(offset / PORTAL_WQ_STRIDE);
-
 	observe_descriptor(vdev, offset, desc);
-	pthread_mutex_lock(&vdev->lock);
-	vdev->stats.descriptors++;
-	pthread_mutex_unlock(&vdev->lock);
-	vdev->inside->submit(vdev->it, wq, desc);
+	submit(vdev, offset, desc);
 }
 
 static void drop_partial(struct vdev *vdev, uint32_t wq, struct gather *gather)
@@ -52,23 +52,39 @@ static void gather_piece(struct vdev *vdev, struct gather *gather, uint64_t offs
 	}
 }
 
-void vportal_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32_t count)
+/* NULL: no portal that takes descriptors is there, or it is closed. */
+static struct gather *gather_at(struct vdev *vdev, uint64_t offset)
 {
 	const uint32_t wq = (uint32_t)(offset / PORTAL_WQ_STRIDE);
 	const uint32_t page = (uint32_t)(offset / PORTAL_PAGE % PORTAL_PAGES);
-	struct gather *gather;
 
 	if (wq >= vdev->num_wqs || page >= GATHER_PAGES || !atomic_load(&vdev->portal_open))
+		return NULL;
+	return &vdev->gathers[(wq * GATHER_PAGES + page) * GATHER_SLOTS + offset % PORTAL_PAGE / PORTAL_DESC];
+}
+
+bool vportal_store(struct vdev *vdev, uint64_t offset, const uint8_t desc[PORTAL_DESC])
+{
+	struct gather *gather = gather_at(vdev, offset);
+
+	if (!gather || offset % PORTAL_DESC != 0)
+		return false;
+	gather->next = 0;
+	observe_store(vdev, offset, desc);
+	submit(vdev, offset, desc);
+	return true;
+}
+
+void vportal_write(struct vdev *vdev, uint64_t offset, const uint8_t *buf, uint32_t count)
+{
+	struct gather *gather = gather_at(vdev, offset);
+
+	if (!gather)
 		return;
-	gather = &vdev->gathers[(wq * GATHER_PAGES + page) * GATHER_SLOTS + offset % PORTAL_PAGE / PORTAL_DESC];
-	if (count == PORTAL_DESC) {
-		gather->next = 0;
-		vportal_submit(vdev, offset, buf);
-	} else if (count == 8) {
+	if (count == 8)
 		gather_piece(vdev, gather, offset, buf);
-	} else {
-		drop_partial(vdev, wq, gather);
-	}
+	else
+		drop_partial(vdev, (uint32_t)(offset / PORTAL_WQ_STRIDE), gather);
 }
 
 void vportal_reset(struct vdev *vdev)
