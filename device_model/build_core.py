@@ -65,6 +65,7 @@ size_t ledger_read(struct ledger *ledger, struct ledger_record *records, size_t 
 uint64_t idxd_bar0_size(const struct idxd *idxd);
 uint64_t idxd_bar0_read(struct idxd *idxd, uint64_t offset, unsigned size);
 void idxd_bar0_write(struct idxd *idxd, uint64_t offset, unsigned size, uint64_t value);
+bool idxd_engine_turn(struct idxd *idxd, uint32_t engine);
 bool idxd_engine_step(struct idxd *idxd, uint32_t engine);
 uint64_t idxd_msix_table_offset(const struct idxd *idxd);
 uint64_t idxd_msix_pba_offset(const struct idxd *idxd);

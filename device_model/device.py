@@ -122,13 +122,19 @@ class Device:
             raise DeviceError(f"a portal takes {_PORTAL_STORE} bytes, not {len(desc)}")
         self._call("idxd_submit", self._idxd, wq, 0 if msix else 1, desc, 0)
 
+    def turn(self) -> bool:
+        """A turn of each engine, as its thread takes it: several descriptors, if a queue is alone. False if none had work. Only
+        while no threads run them."""
+        worked = [bool(self._call("idxd_engine_turn", self._idxd, engine)) for engine in range(self.config.num_engines)]
+        return any(worked)
+
     def step(self) -> bool:
-        """A turn of each engine: a descriptor, or members of a batch. False if none had work. Only while no threads run them."""
+        """A descriptor, or members of a batch, by each engine. False if none had work. Only while no threads run them."""
         worked = [self.step_engine(engine) for engine in range(self.config.num_engines)]
         return any(worked)
 
     def step_engine(self, engine: int) -> bool:
-        """A turn of one engine; False if it had no work. Only while no threads run them."""
+        """The same by one engine; False if it had no work. Only while no threads run them."""
         return bool(self._call("idxd_engine_step", self._idxd, engine))
 
     def stop_engines(self) -> None:

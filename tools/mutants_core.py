@@ -182,14 +182,43 @@ SHORT_WAY = (
     ), "an abort waits for the rest of a turn", "all members are carried out", ("device_model/tests/test_core_engines.py",)),
 )  # fmt: skip
 
+# ---- turns of several descriptors ----
+
+_TURNS = ("device_model/tests/test_core_engines.py::test_turn_of_several_descriptors_does_what_turns_of_one_would_have_done", "device_model/tests/test_core_turns.py")
+
+TURNS = (
+    one("turn-not-alone", CORE + "wq.c", "most > 1 && arbiter_is_alone(idxd, index)", "most > 1",
+        "a queue has turns of several descriptors while others wait", "the order", _TURNS),
+    one("turn-never-alone", CORE + "wq.c", "most > 1 && arbiter_is_alone(idxd, index)", "most > TURN_DESCRIPTORS",
+        "each descriptor is a turn", "turns are shorter", _TURNS),
+    one("turn-not-counted", CORE + "wq.c", "		arbiter_again(idxd, index);\n", "",
+        "a turn of several descriptors counts as one", "the order of those that come next", _TURNS),
+    one("turn-round", CORE + "arbiter.c", "	if (arbiter->spent[index / 64] >> (index % 64) & 1)\n		begin_round(arbiter);\n", "",
+        "a queue that is alone begins no round", "the order of those that come next", _TURNS),
+    one("turn-bytes", CORE + "wq.c", "		if (bytes >= TURN_BYTES)\n			return;\n", "",
+        "a turn has any number of bytes", "turns are longer", _TURNS),
+    one("turn-batch", CORE + "wq.c", "one->desc[7] != OP_BATCH && next->desc[7] != OP_BATCH && one->requester", "one->requester",
+        "a batch is one of several in a turn", "it does not end with its turn", _TURNS),
+    one("turn-requesters", CORE + "wq.c", " && one->requester == next->requester;", ";",
+        "descriptors of several requesters are noted together", "the ledger says who did what another did", _TURNS),
+    one("turn-aborted", CORE + "engine.c", "!atomic_load_explicit(&wq->abandon, memory_order_acquire) && run(turn, &wq->begun[ended])", "(run(turn, &wq->begun[ended]) || !atomic_load_explicit(&wq->abandon, memory_order_acquire) || ended > 0)",
+        "an abort leaves the rest of a turn to be carried out", "moves that were dropped move", _TURNS),
+    one("turn-dropped-unnoted", CORE + "quiet.c", "for (uint32_t i = ended; i < wq->num_begun; i++)", "for (uint32_t i = ended; i < wq->num_begun && i == ended; i++)",
+        "of several descriptors that an abort drops, one is noted", "the ledger", _TURNS),
+    one("turn-dropped-twice", CORE + "quiet.c", "for (uint32_t i = ended; i < wq->num_begun; i++)", "for (uint32_t i = ended > 0 ? 0 : ended; i < wq->num_begun; i++)",
+        "what has ended is noted as dropped", "the ledger", _TURNS),
+    one("turn-not-waited", CORE + "quiet.c", "wq->num_begun > 0 && wq->begun[0].cause <= upto", "wq->num_begun > 1 && wq->begun[1].cause <= upto",
+        "commands end while the first of what is begun runs", "a record or interrupt comes after the end", (*_TURNS, "device_model/tests/test_core_engines.py")),
+)  # fmt: skip
+
 # ---- the end of work ----
 
 _QUIET = ("device_model/tests/test_core_burn_down.py",)
 
 ENDINGS = (
-    one("drain-not-waited", CORE + "quiet.c", "	if (wq->begun && wq->current.cause <= upto)\n		return false;\n	return wq->count == 0 || wq->ring[wq->head].cause > upto;",
+    one("drain-not-waited", CORE + "quiet.c", "	if (wq->num_begun > 0 && wq->begun[0].cause <= upto)\n		return false;\n	return wq->count == 0 || wq->ring[wq->head].cause > upto;",
          "	return wq != NULL || upto != 0;", "commands end while descriptors are queued or run", "a record or interrupt comes after the end", ("guest_tests/tests/test_agent_cases_device.py::test_nothing_is_written_or_signalled_after_what_drops", "device_model/tests/test_core_commands.py",)),
-    one("running-not-waited", CORE + "quiet.c", "	if (wq->begun && wq->current.cause <= upto)\n		return false;\n", "",
+    one("running-not-waited", CORE + "quiet.c", "	if (wq->num_begun > 0 && wq->begun[0].cause <= upto)\n		return false;\n", "",
          "commands end while a descriptor runs", "by all threads at once: a guest hits it by chance", ("device_model/tests/test_core_engines.py", "device_model/tests/test_core_under_sanitizers.py::test_promises_hold_while_all_threads_work")),
     one("abort-drops-nothing", CORE + "quiet.c", "	if (command != WQ_DRAIN && command != WQ_DISABLE)\n		drop_all(idxd, index);", "	(void)drop_all;",
          "an abort carries out what is queued", "what was to be dropped interrupts", ("device_model/tests/test_core_commands.py",)),

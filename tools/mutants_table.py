@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mutants_core import ENDINGS, HANDLES, IMS, PLATFORM_DEFECTS, SHORT_WAY
+from mutants_core import ENDINGS, HANDLES, IMS, PLATFORM_DEFECTS, SHORT_WAY, TURNS
 from mutants_defect import Defect
 from mutants_host import HOST, TYPES
 from mutants_stores import CORE_STORES, STORES
 from mutants_vdev import MAPPED, VIRTUAL
 
 DEFECTS: tuple[Defect, ...] = (
-    *HANDLES, *IMS, *VIRTUAL, *SHORT_WAY, *ENDINGS, *PLATFORM_DEFECTS, *CORE_STORES, *MAPPED, *HOST, *STORES, *TYPES,
+    *HANDLES, *IMS, *VIRTUAL, *SHORT_WAY, *TURNS, *ENDINGS, *PLATFORM_DEFECTS, *CORE_STORES, *MAPPED, *HOST, *STORES, *TYPES,
 )  # fmt: skip

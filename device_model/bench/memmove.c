@@ -1,14 +1,15 @@
 /*
  * memmove.c - Memory Move through the whole device against memcpy of the same buffers in the same run, on one CPU.
  *
- * The device is real: virtual device, portal, work queue, engine (stepped by this thread), the IOMMU's PASID table and the
+ * The device is real: virtual device, portal, work queue, engine (whose turns this thread takes), the IOMMU's PASID table and the
  * transport's table of mapped files. Only the socket is left out: no descriptor's data goes that way. Each sample times a
  * round of copies by memcpy and one by descriptors, in turn first and second, over the same buffers in the same order, one copy
  * behind the other; to write the descriptors counts as the device's time. Time is this thread's: what other programs take of
  * the CPU is not counted (what they take of the caches is in both). A second thread sleeps meanwhile: in a process that has only
  * one, locks cost less than they do in a device with engines.
  *
- * Three working sets, source and destination together. Hot: it fits a core's own cache. Warm: one that cores share. Cold: more
+ * One descriptor at a time, several in the queue before the engine gets its turn, as a client that does not wait for each has
+ * them, and batches. Three working sets, source and destination together. Hot: it fits a core's own cache. Warm: one that cores share. Cold: more
  * than most caches have; memcpy and the device are half of it apart, so that what is copied was touched longest ago.
  * Prints JSON: the caches, and for each set and size its bytes, the ratio memcpy time / device time, p50 and p99 (the slow
  * end), and ns a copy.
@@ -30,7 +31,7 @@
 #include "../vdev/vdev.h"
 
 enum {
-	PASID = 1, SAMPLES = 301, BATCH = 32,
+	PASID = 1, SAMPLES = 301, BATCH = 32, QUEUED = 16,
 	MIB = 1 << 20,
 	HALF = 64 * MIB,          /* sources in the first half of what is worked on, destinations in the second */
 	ROUND_BYTES = 2 * MIB,    /* a sample, at least; and at least one copy */
@@ -143,7 +144,11 @@ static void describe(uint8_t desc[64], uint64_t at, uint32_t size, uint64_t reco
 static void submit(struct rig *rig, const uint8_t desc[64])
 {
 	need(vdev_region_write(rig->vdev, VDEV_REGION_BAR2, PORTAL, desc, 64) == 0, "portal");
-	while (idxd_engine_step(rig->idxd, 0))
+}
+
+static void run_engine(struct rig *rig)
+{
+	while (idxd_engine_turn(rig->idxd, 0))
 		;
 }
 
@@ -161,18 +166,31 @@ static void copy_plainly(struct rig *rig, uint32_t size, unsigned count)
 	}
 }
 
-static void copy_by_descriptors(struct rig *rig, uint32_t size, unsigned count)
+/* `queued` at a time; a divisor of `count`. */
+static void copy_by_descriptors(struct rig *rig, uint32_t size, unsigned count, unsigned queued)
 {
 	uint8_t desc[64];
 
-	for (unsigned i = 0; i < count; i++) {
-		const uint64_t record = RECORDS + 32 * (i % BATCH);
-
-		describe(desc, next_offset(rig, &rig->at, size), size, record);
-		rig->memory[record] = 0;
-		submit(rig, desc);
-		check_record(rig, record);
+	for (unsigned i = 0; i < count; i += queued) {
+		for (unsigned j = 0; j < queued; j++) {
+			describe(desc, next_offset(rig, &rig->at, size), size, RECORDS + 32 * j);
+			rig->memory[RECORDS + 32 * j] = 0;
+			submit(rig, desc);
+		}
+		run_engine(rig);
+		for (unsigned j = 0; j < queued; j++)
+			check_record(rig, RECORDS + 32 * j);
 	}
+}
+
+static void copy_one_by_one(struct rig *rig, uint32_t size, unsigned count)
+{
+	copy_by_descriptors(rig, size, count, 1);
+}
+
+static void copy_queued(struct rig *rig, uint32_t size, unsigned count)
+{
+	copy_by_descriptors(rig, size, count, QUEUED);
 }
 
 /* `count` is a multiple of BATCH. */
@@ -189,6 +207,7 @@ static void copy_by_batches(struct rig *rig, uint32_t size, unsigned count)
 			describe(rig->memory + LIST + 64 * j, next_offset(rig, &rig->at, size), size, RECORDS + 32 * j);
 		rig->memory[RECORDS + 32 * BATCH] = 0;
 		submit(rig, batch);
+		run_engine(rig);
 		check_record(rig, RECORDS + 32 * BATCH);
 	}
 }
@@ -290,11 +309,13 @@ static void *sleep_on(void *never)
 int main(void)
 {
 	static const struct subject subjects[] = {
-		{ "4 KiB", copy_by_descriptors, 4096 },
-		{ "64 KiB", copy_by_descriptors, 65536 },
-		{ "2 MiB", copy_by_descriptors, 2 * MIB },
-		{ "4 KiB in batches of 32", copy_by_batches, 4096 },
-		{ "64 KiB in batches of 32", copy_by_batches, 65536 },
+		{ "4 KiB", copy_one_by_one, 4096 },
+		{ "4 KiB, 16 queued", copy_queued, 4096 },
+		{ "64 KiB", copy_one_by_one, 65536 },
+		{ "64 KiB, 16 queued", copy_queued, 65536 },
+		{ "2 MiB", copy_one_by_one, 2 * MIB },
+		{ "4 KiB, batch of 32", copy_by_batches, 4096 },
+		{ "64 KiB, batch of 32", copy_by_batches, 65536 },
 	};
 	static const struct set sets[] = { { "hot", MIB / 4 }, { "warm", 8 * MIB }, { "cold", HALF } };
 	static pthread_mutex_t never = PTHREAD_MUTEX_INITIALIZER;

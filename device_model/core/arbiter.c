@@ -112,6 +112,12 @@ static void spend(struct arbiter *arbiter, struct wq *wq, uint32_t index)
 	arbiter->last = index;
 }
 
+static void begin_round(struct arbiter *arbiter)
+{
+	memset(arbiter->spent, 0, sizeof(arbiter->spent));
+	arbiter->round++;
+}
+
 bool arbiter_next(struct idxd *idxd, uint32_t group, uint32_t *index)
 {
 	struct arbiter *arbiter;
@@ -122,8 +128,7 @@ bool arbiter_next(struct idxd *idxd, uint32_t group, uint32_t *index)
 	if (!is_any(arbiter->ready))
 		return false;
 	if (!next_with_turns(arbiter, index)) {
-		memset(arbiter->spent, 0, sizeof(arbiter->spent));
-		arbiter->round++;
+		begin_round(arbiter);
 		next_with_turns(arbiter, index); /* one is ready, so there is one */
 	}
 	spend(arbiter, &idxd->wqs[*index], *index);
@@ -131,4 +136,19 @@ bool arbiter_next(struct idxd *idxd, uint32_t group, uint32_t *index)
 	if (is_any(arbiter->ready))
 		wake_one(idxd, group);
 	return true;
+}
+
+bool arbiter_is_alone(const struct idxd *idxd, uint32_t index)
+{
+	return !is_any(idxd->arbiters[idxd->wqs[index].group].ready);
+}
+
+void arbiter_again(struct idxd *idxd, uint32_t index)
+{
+	struct wq *wq = &idxd->wqs[index];
+	struct arbiter *arbiter = &idxd->arbiters[wq->group];
+
+	if (arbiter->spent[index / 64] >> (index % 64) & 1)
+		begin_round(arbiter);
+	spend(arbiter, wq, index);
 }

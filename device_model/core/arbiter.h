@@ -31,5 +31,9 @@ void arbiter_lay_out(struct idxd *idxd);
 void arbiter_update(struct idxd *idxd, uint32_t wq);
 /* The next queue of `group`, with one turn less; false: none is ready. Wakes another engine if another queue is ready. */
 bool arbiter_next(struct idxd *idxd, uint32_t group, uint32_t *wq);
+/* No queue of its group is ready but this one, which has a turn and more work: the next turn is its own. */
+bool arbiter_is_alone(const struct idxd *idxd, uint32_t wq);
+/* What arbiter_next() does for a queue that is alone: one turn less. */
+void arbiter_again(struct idxd *idxd, uint32_t wq);
 
 #endif

@@ -87,14 +87,14 @@ static enum progress run_members(struct turn *turn, const struct request *reques
 	enum progress progress = MORE;
 
 	for (uint32_t members = 0; progress == MORE && batch->next < batch->count;) {
-		if (members >= TURN_MEMBERS || turn->bytes >= TURN_BYTES)
+		if (members >= TURN_DESCRIPTORS || turn->bytes >= TURN_BYTES)
 			return MORE;
 		if (batch->next == batch->fetched && !fetch(turn, request, outcome))
 			return MEMBERS_END;
 		progress = run_member(turn);
 		members++;
 		if (progress == MORE && plain_form(turn) != 0)
-			members += run_plain_members(turn, TURN_MEMBERS - members, &progress);
+			members += run_plain_members(turn, TURN_DESCRIPTORS - members, &progress);
 	}
 	return progress == MORE ? MEMBERS_END : progress;
 }
@@ -138,7 +138,7 @@ static bool end(struct turn *turn, const struct request *request, struct outcome
 
 bool batch_run(struct turn *turn)
 {
-	const struct work *work = &turn->wq->current;
+	const struct work *work = turn->work;
 	struct request request;
 	struct outcome outcome = { .status = STATUS_NONE };
 	bool abandoned;

@@ -10,7 +10,7 @@ static uint64_t more_of(const struct turn *turn, const struct request *request)
 	uint64_t more = 0;
 
 	if (request->flags & DESC_F_RCI)
-		more = EVL_MORE_HANDLE(request->handle) | EVL_MORE_RCI | (turn->wq->current.portal == PORTAL_IMS ? EVL_MORE_IMS : 0);
+		more = EVL_MORE_HANDLE(request->handle) | EVL_MORE_RCI | (turn->work->portal == PORTAL_IMS ? EVL_MORE_IMS : 0);
 	return request->flags & DESC_F_RCR ? more | EVL_MORE_RCR : more;
 }
 

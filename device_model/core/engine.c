@@ -50,7 +50,7 @@ void engines_destroy(struct idxd *idxd)
 void turn_write_notes(struct turn *turn)
 {
 	const struct ledger_source source = {
-		.requester = turn->wq->current.requester,
+		.requester = turn->work->requester,
 		.pasid = turn->terms.pasid,
 		.wq = (uint16_t)turn->index,
 	};
@@ -68,52 +68,65 @@ void turn_leave(struct turn *turn)
 	turn->inside = false;
 }
 
-/* True: what the queue had begun has ended. */
-static bool take_turn(struct turn *turn)
+/* Lock held. Of the queue turn->index. */
+static void begin_turn(struct turn *turn, struct idxd *idxd, const struct engine *engine)
 {
-	const struct work *work = &turn->wq->current;
-	bool ended;
+	const struct wq *wq = &idxd->wqs[turn->index];
+	const uint32_t mode = wq->cfg[WQCFG_MODE], limits = wq->cfg[WQCFG_LIMITS];
 
-	if (work->desc[7] == OP_BATCH && !turn->terms.iaa) {
-		ended = batch_run(turn);
-	} else {
-		struct request request;
-
-		request_parse(turn, work->desc, work->cause, &request);
-		ended = execute(turn, &request) != STATUS_NONE;
-	}
-	turn_leave(turn);
-	return ended;
-}
-
-/* Lock held; given up during the turn. */
-static bool step_locked(struct idxd *idxd, struct engine *engine)
-{
-	struct turn turn;
-	uint32_t mode, limits;
-	bool ended;
-
-	if (!arbiter_next(idxd, engine->group, &turn.index))
-		return false;
-	wq_take(idxd, turn.index);
-	turn.idxd = idxd;
-	turn.wq = &idxd->wqs[turn.index];
-	turn.scratch = engine->scratch;
-	turn.inside = false;
-	turn.bytes = 0;
-	turn.num_notes = 0;
-	turn.known = NULL;
-	mode = turn.wq->cfg[WQCFG_MODE];
-	limits = turn.wq->cfg[WQCFG_LIMITS];
-	turn.terms = (struct wq_terms){
+	turn->idxd = idxd;
+	turn->wq = &idxd->wqs[turn->index];
+	turn->work = wq->begun;
+	turn->scratch = engine->scratch;
+	turn->inside = false;
+	turn->bytes = 0;
+	turn->num_notes = 0;
+	turn->known = NULL;
+	turn->terms = (struct wq_terms){
 		.pasid_enable = mode & WQCFG_MODE_PASID_EN,
 		.pasid = WQCFG_MODE_PASID(mode),
 		.max_xfer_log2 = WQCFG_LIMITS_XFER(limits),
 		.max_batch_log2 = WQCFG_LIMITS_BATCH(limits),
 		.iaa = idxd->config.kind == IDXD_IAA,
-		.no_interrupts = wqcfg_no_interrupts(idxd, turn.index),
+		.no_interrupts = wqcfg_no_interrupts(idxd, turn->index),
 	};
-	wqcfg_operations(idxd, turn.index, turn.terms.operations);
+	wqcfg_operations(idxd, turn->index, turn->terms.operations);
+}
+
+/* True: it has ended. */
+static bool run(struct turn *turn, const struct work *work)
+{
+	struct request request;
+
+	turn->work = work;
+	if (work->desc[7] == OP_BATCH && !turn->terms.iaa)
+		return batch_run(turn);
+	request_parse(turn, work->desc, work->cause, &request);
+	return execute(turn, &request) != STATUS_NONE;
+}
+
+/* How many of what the queue has begun have ended: the first ones. */
+static uint32_t take_turn(struct turn *turn)
+{
+	const struct wq *wq = turn->wq;
+	uint32_t ended = 0;
+
+	while (ended < wq->num_begun && !atomic_load_explicit(&wq->abandon, memory_order_acquire) && run(turn, &wq->begun[ended]))
+		ended++;
+	turn_leave(turn);
+	return ended;
+}
+
+/* Lock held; given up during the turn, which has at most `most` descriptors. */
+static bool turn_locked(struct idxd *idxd, struct engine *engine, uint32_t most)
+{
+	struct turn turn;
+	uint32_t ended;
+
+	if (!arbiter_next(idxd, engine->group, &turn.index))
+		return false;
+	wq_take(idxd, turn.index, most);
+	begin_turn(&turn, idxd, engine);
 	pthread_mutex_unlock(&idxd->lock);
 	ended = take_turn(&turn);
 	pthread_mutex_lock(&idxd->lock);
@@ -121,16 +134,26 @@ static bool step_locked(struct idxd *idxd, struct engine *engine)
 	return true;
 }
 
-bool idxd_engine_step(struct idxd *idxd, uint32_t index)
+static bool one_turn(struct idxd *idxd, uint32_t index, uint32_t most)
 {
 	bool worked;
 
 	if (index >= idxd->config.num_engines)
 		return false;
 	pthread_mutex_lock(&idxd->lock);
-	worked = step_locked(idxd, &idxd->engines[index]);
+	worked = turn_locked(idxd, &idxd->engines[index], most);
 	pthread_mutex_unlock(&idxd->lock);
 	return worked;
+}
+
+bool idxd_engine_turn(struct idxd *idxd, uint32_t index)
+{
+	return one_turn(idxd, index, TURN_DESCRIPTORS);
+}
+
+bool idxd_engine_step(struct idxd *idxd, uint32_t index)
+{
+	return one_turn(idxd, index, 1);
 }
 
 void idxd_engine_run(struct idxd *idxd, uint32_t index)
@@ -142,7 +165,7 @@ void idxd_engine_run(struct idxd *idxd, uint32_t index)
 	engine = &idxd->engines[index];
 	pthread_mutex_lock(&idxd->lock);
 	while (!idxd->stopping) {
-		if (step_locked(idxd, engine))
+		if (turn_locked(idxd, engine, TURN_DESCRIPTORS))
 			continue;
 		engine->asleep = true;
 		while (engine->asleep && !idxd->stopping)

@@ -153,9 +153,11 @@ enum command_error idxd_wq_command(struct idxd *idxd, uint32_t wq, enum wq_comma
 /* ---- engines 0 .. num_engines - 1 ---- */
 
 /*
- * One turn of an engine: a descriptor of a work queue of its group, or, of a Batch, as many members as a turn may have. False:
- * there was nothing to do. One thread at a time for each engine.
+ * One turn of an engine: descriptors of a work queue of its group, or members of a Batch, as many as a turn may have; one descriptor
+ * only while another queue of the group has work. False: there was nothing to do. One thread at a time for each engine.
  */
+bool idxd_engine_turn(struct idxd *idxd, uint32_t engine);
+/* The same with one descriptor in any case, so that what is queued, running and done is known one by one. */
 bool idxd_engine_step(struct idxd *idxd, uint32_t engine);
 /* An engine's life: turns until idxd_stop_engines; sleeps while there is no work. Call it in a thread of its own. */
 void idxd_engine_run(struct idxd *idxd, uint32_t engine);

@@ -29,14 +29,24 @@ struct batch {
 	bool failed;                   /* one has ended with another status than success */
 };
 
+/*
+ * A turn ends with the descriptor or member that reaches one of these, so that a queue holds up the others for no longer: than a
+ * descriptor of the largest size may, or less.
+ */
+enum { TURN_DESCRIPTORS = BATCH_PART, TURN_BYTES = 1 << 20 };
+
 struct wq {
 	uint32_t cfg[WQCFG_DWORDS]; /* WQCFG as read, but for the state; in OPCFG, what differs from OPCAP: all 0 is its reset value */
 	uint8_t state;              /* WQ_DISABLED, WQ_ENABLED, WQ_DRAINING */
-	/* Order is kept by one at a time: `current` has been begun, and while `busy`, an engine works on it without the lock. */
-	bool busy, begun;
-	atomic_bool abandon;        /* what is begun is dropped before its next member, or its record */
-	struct work current;
-	struct batch batch;         /* of `current`, if it is one */
+	/*
+	 * Order is kept by one engine at a time: while `busy`, it processes what is begun one after the other, without the lock.
+	 * What is not busy and begun is one Batch.
+	 */
+	bool busy;
+	atomic_bool abandon;        /* what is begun is dropped before its next descriptor or member, or its record */
+	uint32_t num_begun;
+	struct work begun[TURN_DESCRIPTORS];
+	struct batch batch;         /* of begun[0], if it is one */
 	uint8_t group, turns;       /* for the arbiter: turns left in `round` */
 	uint64_t round;
 	struct work *ring;          /* a slice of the device's storage, given when the device is enabled */
@@ -138,18 +148,18 @@ void function_wipe_interrupts(struct idxd *idxd);
 void wq_lay_out(struct idxd *idxd);
 static inline bool wq_has_work(const struct wq *wq)
 {
-	return wq->begun || wq->count > 0;
+	return wq->num_begun > 0 || wq->count > 0;
 }
 /* A record about a descriptor in a queue; it is only read. */
 void wq_note(const struct idxd *idxd, const struct work *work, uint32_t wq, uint8_t kind, uint8_t reason);
-/* For the engine that has the turn: the queue is busy, and `current` is what it works on. */
-void wq_take(struct idxd *idxd, uint32_t wq);
+/* For the engine that has the turn: the queue is busy, and `begun` is what it works on, at most `most` > 0 descriptors. */
+void wq_take(struct idxd *idxd, uint32_t wq, uint32_t most);
 /* True: the queue's descriptors run with this PASID (drain and abort of a PASID). */
 bool wq_has_pasid(const struct wq *wq, uint32_t pasid);
 
 /* quiet.c; lock held */
-/* The turn of an engine is over; ended: `current` is finished. Gives up the lock while it tells waiters. */
-void wq_finish(struct idxd *idxd, uint32_t wq, bool ended);
+/* The turn of an engine is over, the first `ended` of what is begun are finished. Gives up the lock while it tells waiters. */
+void wq_finish(struct idxd *idxd, uint32_t wq, uint32_t ended);
 
 /* command.c; lock held, given up while it works */
 void command_write(struct idxd *idxd, uint32_t cmd);

@@ -5,7 +5,7 @@
 
 static struct witness witness_of(const struct turn *turn, const struct request *request)
 {
-	const struct work *work = &turn->wq->current;
+	const struct work *work = turn->work;
 
 	return (struct witness){
 		.cause = request->cause,
@@ -21,7 +21,7 @@ static struct witness witness_of(const struct turn *turn, const struct request *
 
 static bool by_ims(const struct turn *turn)
 {
-	return turn->wq->current.portal == PORTAL_IMS;
+	return turn->work->portal == PORTAL_IMS;
 }
 
 /* A portal whose table the device does not have: no handle is in range. */

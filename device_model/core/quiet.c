@@ -7,7 +7,7 @@
 /* True: nothing up to `upto` is queued or in an engine's hands any more. */
 static bool is_quiet(const struct wq *wq, uint64_t upto)
 {
-	if (wq->begun && wq->current.cause <= upto)
+	if (wq->num_begun > 0 && wq->begun[0].cause <= upto)
 		return false;
 	return wq->count == 0 || wq->ring[wq->head].cause > upto;
 }
@@ -50,25 +50,26 @@ static void tell_ready(struct idxd *idxd, struct wq *wq)
 	wq->telling = false;
 }
 
-/* What is begun ends without a record and without an interrupt. */
-static void drop_begun(struct idxd *idxd, uint32_t index)
+/* What is begun ends without a record and without an interrupt, but for the first ones, which have ended. */
+static void drop_begun(struct idxd *idxd, uint32_t index, uint32_t ended)
 {
 	struct wq *wq = &idxd->wqs[index];
 
-	wq_note(idxd, &wq->current, index, LEDGER_ABORTED, 0);
-	wq->begun = false;
+	for (uint32_t i = ended; i < wq->num_begun; i++)
+		wq_note(idxd, &wq->begun[i], index, LEDGER_ABORTED, 0);
+	wq->num_begun = 0;
 }
 
-void wq_finish(struct idxd *idxd, uint32_t index, bool ended)
+void wq_finish(struct idxd *idxd, uint32_t index, uint32_t ended)
 {
 	struct wq *wq = &idxd->wqs[index];
 
 	wq->busy = false;
-	if (ended)
-		wq->begun = false;
+	if (ended == wq->num_begun)
+		wq->num_begun = 0;
 	else if (atomic_load_explicit(&wq->abandon, memory_order_relaxed))
-		drop_begun(idxd, index);
-	if (!wq->begun)
+		drop_begun(idxd, index, ended);
+	if (wq->num_begun == 0)
 		atomic_store_explicit(&wq->abandon, false, memory_order_relaxed); /* whoever looks at it has had the lock in between */
 	arbiter_update(idxd, index);
 	tell_ready(idxd, wq);
@@ -81,8 +82,8 @@ static void drop_all(struct idxd *idxd, uint32_t index)
 
 	if (wq->busy)
 		atomic_store(&wq->abandon, true);
-	else if (wq->begun)
-		drop_begun(idxd, index);
+	else
+		drop_begun(idxd, index, 0);
 	while (wq->count > 0) {
 		wq_note(idxd, &wq->ring[wq->head], index, LEDGER_ABORTED, 0);
 		wq->head = (wq->head + 1) % wq->size;

@@ -1,6 +1,6 @@
 /*
- * turn.h - what an engine does while it has a work queue to itself: one descriptor, or members of a batch (DSA specification
- * 3.8, 5.4, 8.1 - 8.3). No lock is held.
+ * turn.h - what an engine does while it has a work queue to itself: one descriptor, several, or members of a batch (DSA
+ * specification 3.8, 5.4, 8.1 - 8.3). No lock is held.
  */
 #ifndef VDSA_CORE_TURN_H
 #define VDSA_CORE_TURN_H
@@ -10,13 +10,13 @@
 
 struct operation;
 
-/* A turn ends with the member that reaches one of these, so that a batch holds up the other queues for no longer. */
-enum { TURN_MEMBERS = BATCH_PART, TURN_BYTES = 1 << 18, TURN_NOTES = TURN_MEMBERS + 1 };
+enum { TURN_NOTES = TURN_DESCRIPTORS + 1 };
 
 struct turn {
 	struct idxd *idxd;
 	struct wq *wq;
 	uint32_t index; /* of the work queue */
+	const struct work *work; /* what is processed: one of what the queue has begun, all of one requester */
 	struct wq_terms terms;
 	uint8_t *scratch;
 	struct memory memory;

@@ -24,7 +24,7 @@ static enum command_error check_enable(const struct idxd *idxd, const struct wq 
 {
 	if (idxd->state != DEVICE_ENABLED)
 		return CMDERR_DEV_NOT_ENABLED;
-	if (wq->state != WQ_DISABLED || wq->begun || wq->waiters)
+	if (wq->state != WQ_DISABLED || wq->num_begun > 0 || wq->waiters)
 		return CMDERR_WQ_NOT_DISABLED;
 	if (wq->size == 0)
 		return CMDERR_WQ_SIZE;
@@ -151,18 +151,45 @@ void idxd_submit(struct idxd *idxd, uint32_t index, enum portal portal, const ui
 
 /* ---- the engines' side ---- */
 
-void wq_take(struct idxd *idxd, uint32_t index)
+static void begin_next(struct wq *wq)
+{
+	wq->begun[wq->num_begun++] = wq->ring[wq->head];
+	wq->head = wrap(wq, wq->head + 1);
+	wq->count--;
+}
+
+/* A Batch has turns of its own, and what is noted together is of one requester. */
+static bool go_together(const struct work *one, const struct work *next)
+{
+	return one->desc[7] != OP_BATCH && next->desc[7] != OP_BATCH && one->requester == next->requester;
+}
+
+/* Lock held. While no other queue of the group is ready, the next turns are this queue's, too: they are made one. */
+static void begin_more(struct idxd *idxd, uint32_t index, uint32_t most)
+{
+	struct wq *wq = &idxd->wqs[index];
+	uint64_t bytes = 0;
+
+	while (wq->num_begun < most && wq->count > 0 && go_together(&wq->begun[0], &wq->ring[wq->head])) {
+		bytes += field(wq->begun[wq->num_begun - 1].desc, 32, 4);
+		if (bytes >= TURN_BYTES)
+			return;
+		arbiter_again(idxd, index);
+		begin_next(wq);
+	}
+}
+
+void wq_take(struct idxd *idxd, uint32_t index, uint32_t most)
 {
 	struct wq *wq = &idxd->wqs[index];
 
 	wq->busy = true;
-	if (wq->begun)
+	if (wq->num_begun > 0)
 		return;
-	wq->begun = true;
 	wq->batch.count = 0;
-	wq->current = wq->ring[wq->head];
-	wq->head = wrap(wq, wq->head + 1);
-	wq->count--;
+	begin_next(wq);
+	if (wq->count > 0 && most > 1 && arbiter_is_alone(idxd, index))
+		begin_more(idxd, index, most);
 }
 
 bool wq_has_pasid(const struct wq *wq, uint32_t pasid)

@@ -15,8 +15,10 @@ MEMBERS = RAM + 0x2_0000
 RECORD = RAM + 0x3_0000
 """The record of the Batch descriptor."""
 DATA = RAM + 0x4_0000
-TURN = 1 << 18
+TURN = 1 << 20
 """Bytes after which a turn ends."""
+LARGE = 0x8000_0000
+"""Of map_large(): memory for the moves of a whole turn, from its first half into its second."""
 END = RAM + RAM_SIZE
 FAILURES, LIST_FAULT, COUNT, LIST_ALIGN, OPCODE, FLAGS, RESERVED = 0x05, 0x06, 0x14, 0x18, 0x10, 0x11, 0x12
 XFER_SIZE, CR_FAULT, CR_ALIGN = 0x13, 0x1A, 0x1B
@@ -25,6 +27,11 @@ XFER_SIZE, CR_FAULT, CR_ALIGN = 0x13, 0x1A, 0x1B
 def batch_machine(folder: Path) -> Machine:
     """With queues that hold a batch and what waits behind it."""
     return Machine(folder, config=DeviceConfig(num_wqs=16, total_wq_size=256, num_ims=256))
+
+
+def map_large(guest: GuestView) -> GuestView:
+    guest.client.dma_map(LARGE, 2 * TURN)
+    return guest
 
 
 def at(index: int) -> int:

@@ -9,13 +9,14 @@ import pytest
 from device_model.ledger import Kind
 from device_model.tests.batch_rig import (
     BATCH,
-    DATA,
+    LARGE,
     RECORD,
     TURN,
     at,
     batch_machine,
     batch_of,
     lay,
+    map_large,
     noop,
     run_batch,
     statuses,
@@ -44,7 +45,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture
 def guest(machine: Machine) -> Iterator[GuestView]:
-    yield from used(machine)
+    for guest in used(machine):
+        yield map_large(guest)
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def victim(machine: Machine) -> Iterator[GuestView]:
 
 def large(index: int, *, flags: int = CRAV | RCR, handle: int = 0) -> bytes:
     """A member that is a turn of its own."""
-    return move(DATA, DATA + TURN, TURN, record=at(index), flags=flags, handle=handle)
+    return move(LARGE, LARGE + TURN, TURN, record=at(index), flags=flags, handle=handle)
 
 
 def begin_long_batch(guest: GuestView, *more: bytes) -> None:

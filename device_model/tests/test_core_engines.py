@@ -34,6 +34,10 @@ def test_engines_keep_their_promises_turn_by_turn() -> None:
     assert len(run("test_engines", ASAN)) == 19
 
 
+def test_turn_of_several_descriptors_does_what_turns_of_one_would_have_done() -> None:
+    assert len(run("test_turns", ASAN)) == 12
+
+
 @pytest.mark.parametrize("flags", SANITIZERS)
 def test_engines_sleep_while_idle_and_leave_no_descriptor_lying(flags: tuple[str, ...]) -> None:
     assert len(run("test_engine_threads", flags)) == 3

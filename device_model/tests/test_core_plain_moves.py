@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 
 from device_model.config import DeviceConfig
 from device_model.ledger import Kind, LedgerRecord
-from device_model.tests.batch_rig import BATCH, DATA, FENCE, MEMBERS, RECORD, TURN, at, batch_of, lay
+from device_model.tests.batch_rig import (
+    BATCH,
+    DATA,
+    FENCE,
+    LARGE,
+    MEMBERS,
+    RECORD,
+    TURN,
+    at,
+    batch_of,
+    lay,
+    map_large,
+)
 from device_model.tests.core_rig import CRAV, RAM, RAM_SIZE, RCI, RCR, SUCCESS, GuestView, Machine, descriptor, move
 
 FILL = 0x04
@@ -199,9 +211,10 @@ def test_record_of_a_plain_move_in_memory_for_reading_is_a_fault(guest: GuestVie
 
 def test_turn_of_plain_moves_is_as_long_as_any_other(guest: GuestView) -> None:
     """It ends with the member that reaches TURN bytes, however often the memory was entered in it."""
-    sizes = [kib << 10 for kib in (200, 50, 4, 100, 100, 4)]
+    map_large(guest)
+    sizes = [kib << 10 for kib in (800, 200, 16, 400, 400, 16)]
     assert sum(sizes[:3]) < TURN < sum(sizes[:4])
-    large = [move(DATA, DATA, size, record=at(index)) for index, size in enumerate(sizes)]
+    large = [move(LARGE, LARGE + TURN, size, record=at(index)) for index, size in enumerate(sizes)]
     lay(guest, *large)
     guest.put(MEMBERS, bytes(32 * len(large)))
     guest.submit(batch_of(len(large)))

@@ -219,7 +219,7 @@ class Pair:
         await asyncio.to_thread(self.host.device.stop_engines)
 
     async def step_engine(self, turns: int) -> None:
-        """So many turns of an engine that is held, or fewer if it finds no more work. Of a batch, a member of 256 KiB or more."""
+        """So many turns of an engine that is held, or fewer if it finds no more work. Of a batch, a member of 1 MiB or more."""
 
         def step() -> None:
             with self.engine:
