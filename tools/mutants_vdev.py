@@ -66,10 +66,12 @@ VIRTUAL = (
          "		.address = message->address,\n		.data = message->data ^ 1,", "messages go to another vector", "interrupts arrive elsewhere"),
     one("disabled-queue-accepts", CORE + "wq.c", "if (idxd->state != DEVICE_ENABLED || wq->state != WQ_ENABLED)", "if (idxd->state != DEVICE_ENABLED || wq->size == 0)",
          "a disabled queue takes descriptors", "what is stored is executed"),
-    one("interrupt-before-record", CORE + "completion.c", "	status = record_or_report(turn, request, outcome);\n	turn_note(turn, request, LEDGER_COMPLETED, status);",
-         "	if ((request->flags & DESC_F_RCI) && outcome->status != STATUS_HANDLE)\n		interrupt_raise(turn, request);\n"
-         "	status = record_or_report(turn, request, outcome);\n	turn_note(turn, request, LEDGER_COMPLETED, status);\n	return status;",
-         "the interrupt comes before the record", "the guest finds no record in its handler"),
+    Defect("interrupt-before-record", (
+        Edit(CORE + "completion.c", "	status = record(turn, request, outcome) ? outcome->status : STATUS_CR_FAULT;\n",
+             "	if ((request->flags & DESC_F_RCI) && outcome->status != STATUS_HANDLE)\n		interrupt_raise(turn, request);\n"
+             "	status = record(turn, request, outcome) ? outcome->status : STATUS_CR_FAULT;\n"),
+        Edit(CORE + "completion.c", "(request->flags & DESC_F_RCI) && status != STATUS_CR_FAULT && outcome->status != STATUS_HANDLE)", "(request->flags & DESC_F_RCI) && status == STATUS_NONE)"),
+    ), "the interrupt comes before the record", "the guest finds no record in its handler"),
     one("interrupt-after-record-fault", CORE + "completion.c", "	report_error(turn, request, status, request->cr_address, 0, status == STATUS_CR_FAULT ? &lost : NULL);\n	return status;",
          "	report_error(turn, request, status, request->cr_address, 0, status == STATUS_CR_FAULT ? &lost : NULL);\n	if (status == STATUS_CR_FAULT && request->flags & DESC_F_RCI)\n		interrupt_raise(turn, request);\n	return status;",
          "a descriptor whose record cannot be written interrupts", "an interrupt that is not due"),

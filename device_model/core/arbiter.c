@@ -44,15 +44,18 @@ void arbiter_update(struct idxd *idxd, uint32_t index)
 {
 	const struct wq *wq = &idxd->wqs[index];
 	const uint64_t bit = 1ull << (index % 64);
+	struct arbiter *arbiter;
 	uint64_t *word;
 
 	if (wq->group == NO_GROUP)
 		return;
-	word = &idxd->arbiters[wq->group].ready[index / 64];
+	arbiter = &idxd->arbiters[wq->group];
+	word = &arbiter->ready[index / 64];
 	if (wq->busy || !wq_has_work(wq)) {
 		*word &= ~bit;
 	} else if (!(*word & bit)) {
 		*word |= bit;
+		atomic_store_explicit(&arbiter->called, true, memory_order_relaxed);
 		wake_one(idxd, wq->group);
 	}
 }
@@ -138,9 +141,19 @@ bool arbiter_next(struct idxd *idxd, uint32_t group, uint32_t *index)
 	return true;
 }
 
-bool arbiter_is_alone(const struct idxd *idxd, uint32_t index)
+bool arbiter_is_called(const struct idxd *idxd, uint32_t index)
 {
-	return !is_any(idxd->arbiters[idxd->wqs[index].group].ready);
+	return atomic_load_explicit(&idxd->arbiters[idxd->wqs[index].group].called, memory_order_relaxed);
+}
+
+bool arbiter_is_alone(struct idxd *idxd, uint32_t index)
+{
+	struct arbiter *arbiter = &idxd->arbiters[idxd->wqs[index].group];
+
+	if (is_any(arbiter->ready))
+		return false;
+	atomic_store_explicit(&arbiter->called, false, memory_order_relaxed);
+	return true;
 }
 
 void arbiter_again(struct idxd *idxd, uint32_t index)

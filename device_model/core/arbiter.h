@@ -8,6 +8,7 @@
 #ifndef VDSA_CORE_ARBITER_H
 #define VDSA_CORE_ARBITER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,6 +24,7 @@ struct arbiter {
 	uint64_t spent[GRPCFG_WQ_WORDS]; /* queues that have had their turns of this round */
 	uint64_t round;
 	uint32_t last; /* the queue that had a turn last */
+	atomic_bool called; /* a queue has become ready since a turn of several descriptors was begun in this group */
 };
 
 /* Takes the groups over from GRPCFG: at Enable Device, when nothing is queued. */
@@ -31,9 +33,13 @@ void arbiter_lay_out(struct idxd *idxd);
 void arbiter_update(struct idxd *idxd, uint32_t wq);
 /* The next queue of `group`, with one turn less; false: none is ready. Wakes another engine if another queue is ready. */
 bool arbiter_next(struct idxd *idxd, uint32_t group, uint32_t *wq);
-/* No queue of its group is ready but this one, which has a turn and more work: the next turn is its own. */
-bool arbiter_is_alone(const struct idxd *idxd, uint32_t wq);
-/* What arbiter_next() does for a queue that is alone: one turn less. */
+/*
+ * For a queue that has a turn: no other one of its group is ready. Then it may have several in a row, each of which is accounted for by
+ * arbiter_again(), as arbiter_next() does for the first, until arbiter_is_called(): another one is ready.
+ */
+bool arbiter_is_alone(struct idxd *idxd, uint32_t wq);
 void arbiter_again(struct idxd *idxd, uint32_t wq);
+/* No lock is needed. */
+bool arbiter_is_called(const struct idxd *idxd, uint32_t wq);
 
 #endif

@@ -86,21 +86,12 @@ static inline bool write_record(struct turn *turn, const struct request *request
 	       memory_write(memory, request->cr_address, outcome, sizeof(*outcome), NULL) == DMA_OK;
 }
 
-/* The status that it came to: the outcome's, or that the record could not be written and the descriptor was discarded. */
-static uint8_t record_or_report(struct turn *turn, const struct request *request, const struct outcome *outcome)
+/* False: it was to be written, and could not be: the descriptor is discarded. */
+static inline bool record(struct turn *turn, const struct request *request, const struct outcome *outcome)
 {
-	const bool quiet = is_quiet(outcome->status);
-
-	if (!(request->flags & DESC_F_CRAV)) {
-		if (!quiet)
-			report_error(turn, request, outcome->status, outcome->fault_address,
-				     (uint32_t)field(outcome->tail, 0, 4), NULL);
-		return outcome->status;
-	}
-	if ((quiet && !(request->flags & DESC_F_RCR)) || write_record(turn, request, outcome))
-		return outcome->status;
-	report_error(turn, request, STATUS_CR_FAULT, request->cr_address, 0, outcome);
-	return STATUS_CR_FAULT;
+	if (!(request->flags & DESC_F_CRAV) || (is_quiet(outcome->status) && !(request->flags & DESC_F_RCR)))
+		return true;
+	return write_record(turn, request, outcome);
 }
 
 uint8_t complete(struct turn *turn, const struct request *request, const struct outcome *outcome)
@@ -109,8 +100,12 @@ uint8_t complete(struct turn *turn, const struct request *request, const struct 
 
 	if (atomic_load_explicit(&turn->wq->abandon, memory_order_acquire))
 		return STATUS_NONE;
-	status = record_or_report(turn, request, outcome);
+	status = record(turn, request, outcome) ? outcome->status : STATUS_CR_FAULT;
 	turn_note(turn, request, LEDGER_COMPLETED, status);
+	if (status == STATUS_CR_FAULT)
+		report_error(turn, request, status, request->cr_address, 0, outcome);
+	else if (!(request->flags & DESC_F_CRAV) && !is_quiet(status))
+		report_error(turn, request, status, outcome->fault_address, (uint32_t)field(outcome->tail, 0, 4), NULL);
 	if ((request->flags & DESC_F_RCI) && status != STATUS_CR_FAULT && outcome->status != STATUS_HANDLE)
 		interrupt_raise(turn, request);
 	return status;

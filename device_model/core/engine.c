@@ -105,13 +105,18 @@ static bool run(struct turn *turn, const struct work *work)
 	return execute(turn, &request) != STATUS_NONE;
 }
 
+/* The next one may be begun: nothing is to be dropped, and nobody waits for the end of this turn. */
+static bool goes_on(const struct turn *turn)
+{
+	return !atomic_load_explicit(&turn->wq->abandon, memory_order_acquire) && !arbiter_is_called(turn->idxd, turn->index);
+}
+
 /* How many of what the queue has begun have ended: the first ones. */
 static uint32_t take_turn(struct turn *turn)
 {
-	const struct wq *wq = turn->wq;
 	uint32_t ended = 0;
 
-	while (ended < wq->num_begun && !atomic_load_explicit(&wq->abandon, memory_order_acquire) && run(turn, &wq->begun[ended]))
+	while (ended < turn->most && (ended == 0 || goes_on(turn)) && run(turn, &turn->wq->begun[ended]))
 		ended++;
 	turn_leave(turn);
 	return ended;
@@ -125,7 +130,7 @@ static bool turn_locked(struct idxd *idxd, struct engine *engine, uint32_t most)
 
 	if (!arbiter_next(idxd, engine->group, &turn.index))
 		return false;
-	wq_take(idxd, turn.index, most);
+	turn.most = wq_take(idxd, turn.index, most);
 	begin_turn(&turn, idxd, engine);
 	pthread_mutex_unlock(&idxd->lock);
 	ended = take_turn(&turn);

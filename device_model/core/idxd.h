@@ -154,7 +154,7 @@ enum command_error idxd_wq_command(struct idxd *idxd, uint32_t wq, enum wq_comma
 
 /*
  * One turn of an engine: descriptors of a work queue of its group, or members of a Batch, as many as a turn may have; one descriptor
- * only while another queue of the group has work. False: there was nothing to do. One thread at a time for each engine.
+ * only if another queue of the group has work, too. False: there was nothing to do. One thread at a time for each engine.
  */
 bool idxd_engine_turn(struct idxd *idxd, uint32_t engine);
 /* The same with one descriptor in any case, so that what is queued, running and done is known one by one. */

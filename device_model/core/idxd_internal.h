@@ -10,12 +10,12 @@
 #include "msix.h"
 #include "request.h"
 
-/* A descriptor in a work queue. */
+/* A descriptor in a work queue, and what is known about it. */
 struct work {
 	uint8_t desc[PORTAL_DESC];
 	uint64_t cause;
 	uint64_t accepted_ns;
-	uint32_t requester;
+	uint32_t requester, pasid;
 	uint8_t portal; /* enum portal */
 };
 
@@ -30,8 +30,8 @@ struct batch {
 };
 
 /*
- * A turn ends with the descriptor or member that reaches one of these, so that a queue holds up the others for no longer: than a
- * descriptor of the largest size may, or less.
+ * So that a queue holds up the others for no longer, a turn ends with the member that reaches one of these; several descriptors of a turn
+ * stay below both.
  */
 enum { TURN_DESCRIPTORS = BATCH_PART, TURN_BYTES = 1 << 20 };
 
@@ -40,7 +40,7 @@ struct wq {
 	uint8_t state;              /* WQ_DISABLED, WQ_ENABLED, WQ_DRAINING */
 	/*
 	 * Order is kept by one engine at a time: while `busy`, it processes what is begun one after the other, without the lock.
-	 * What is not busy and begun is one Batch.
+	 * What is begun is one Batch, or several others.
 	 */
 	bool busy;
 	atomic_bool abandon;        /* what is begun is dropped before its next descriptor or member, or its record */
@@ -152,8 +152,8 @@ static inline bool wq_has_work(const struct wq *wq)
 }
 /* A record about a descriptor in a queue; it is only read. */
 void wq_note(const struct idxd *idxd, const struct work *work, uint32_t wq, uint8_t kind, uint8_t reason);
-/* For the engine that has the turn: the queue is busy, and `begun` is what it works on, at most `most` > 0 descriptors. */
-void wq_take(struct idxd *idxd, uint32_t wq, uint32_t most);
+/* For the engine that has the turn: the queue is busy, and it works on the first of `begun`. How many, at most `most` > 0. */
+uint32_t wq_take(struct idxd *idxd, uint32_t wq, uint32_t most);
 /* True: the queue's descriptors run with this PASID (drain and abort of a PASID). */
 bool wq_has_pasid(const struct wq *wq, uint32_t pasid);
 

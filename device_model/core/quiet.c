@@ -2,6 +2,8 @@
  * quiet.c - the commands after which a work queue is quiet: drain, abort, disable, reset
  * (DSA specification 3.15).
  */
+#include <string.h>
+
 #include "idxd_internal.h"
 
 /* True: nothing up to `upto` is queued or in an engine's hands any more. */
@@ -50,14 +52,22 @@ static void tell_ready(struct idxd *idxd, struct wq *wq)
 	wq->telling = false;
 }
 
-/* What is begun ends without a record and without an interrupt, but for the first ones, which have ended. */
-static void drop_begun(struct idxd *idxd, uint32_t index, uint32_t ended)
+/* What is begun ends without a record and without an interrupt. */
+static void drop_begun(struct idxd *idxd, uint32_t index)
 {
 	struct wq *wq = &idxd->wqs[index];
 
-	for (uint32_t i = ended; i < wq->num_begun; i++)
+	for (uint32_t i = 0; i < wq->num_begun; i++)
 		wq_note(idxd, &wq->begun[i], index, LEDGER_ABORTED, 0);
 	wq->num_begun = 0;
+}
+
+/* The first ones of what is begun have ended. */
+static void forget(struct wq *wq, uint32_t ended)
+{
+	wq->num_begun -= ended;
+	if (ended > 0)
+		memmove(wq->begun, wq->begun + ended, wq->num_begun * sizeof(wq->begun[0]));
 }
 
 void wq_finish(struct idxd *idxd, uint32_t index, uint32_t ended)
@@ -65,10 +75,11 @@ void wq_finish(struct idxd *idxd, uint32_t index, uint32_t ended)
 	struct wq *wq = &idxd->wqs[index];
 
 	wq->busy = false;
-	if (ended == wq->num_begun)
-		wq->num_begun = 0;
-	else if (atomic_load_explicit(&wq->abandon, memory_order_relaxed))
-		drop_begun(idxd, index, ended);
+	for (uint32_t i = 1; i < ended; i++)
+		arbiter_again(idxd, index);
+	forget(wq, ended);
+	if (atomic_load_explicit(&wq->abandon, memory_order_relaxed))
+		drop_begun(idxd, index);
 	if (wq->num_begun == 0)
 		atomic_store_explicit(&wq->abandon, false, memory_order_relaxed); /* whoever looks at it has had the lock in between */
 	arbiter_update(idxd, index);
@@ -83,7 +94,7 @@ static void drop_all(struct idxd *idxd, uint32_t index)
 	if (wq->busy)
 		atomic_store(&wq->abandon, true);
 	else
-		drop_begun(idxd, index, 0);
+		drop_begun(idxd, index);
 	while (wq->count > 0) {
 		wq_note(idxd, &wq->ring[wq->head], index, LEDGER_ABORTED, 0);
 		wq->head = (wq->head + 1) % wq->size;

@@ -79,7 +79,7 @@ void wq_note(const struct idxd *idxd, const struct work *work, uint32_t wq, uint
 		.time_ns = kind == LEDGER_ACCEPTED ? work->accepted_ns : 0,
 		.cause = work->cause,
 		.requester = work->requester,
-		.pasid = WQCFG_MODE_PASID(idxd->wqs[wq].cfg[WQCFG_MODE]),
+		.pasid = work->pasid,
 		.entry = UINT32_MAX,
 		.wq = (uint16_t)wq,
 		.kind = kind,
@@ -136,6 +136,7 @@ void idxd_submit(struct idxd *idxd, uint32_t index, enum portal portal, const ui
 		return;
 	memcpy(work.desc, desc, sizeof(work.desc));
 	pthread_mutex_lock(&idxd->lock);
+	work.pasid = WQCFG_MODE_PASID(idxd->wqs[index].cfg[WQCFG_MODE]);
 	reason = enqueue(idxd, index, &work);
 	wq_note(idxd, &work, index, reason == DROP_NONE ? LEDGER_ACCEPTED : LEDGER_DROPPED, (uint8_t)reason);
 	if (reason == DROP_NONE)
@@ -164,32 +165,37 @@ static bool go_together(const struct work *one, const struct work *next)
 	return one->desc[7] != OP_BATCH && next->desc[7] != OP_BATCH && one->requester == next->requester;
 }
 
-/* Lock held. While no other queue of the group is ready, the next turns are this queue's, too: they are made one. */
-static void begin_more(struct idxd *idxd, uint32_t index, uint32_t most)
+static uint64_t transfer_size(const struct work *work)
 {
-	struct wq *wq = &idxd->wqs[index];
-	uint64_t bytes = 0;
+	return field(work->desc, 32, 4);
+}
+
+static void begin_more(struct wq *wq, uint32_t most)
+{
+	uint64_t bytes = transfer_size(&wq->begun[0]);
 
 	while (wq->num_begun < most && wq->count > 0 && go_together(&wq->begun[0], &wq->ring[wq->head])) {
-		bytes += field(wq->begun[wq->num_begun - 1].desc, 32, 4);
-		if (bytes >= TURN_BYTES)
+		bytes += transfer_size(&wq->ring[wq->head]);
+		if (bytes > TURN_BYTES)
 			return;
-		arbiter_again(idxd, index);
 		begin_next(wq);
 	}
 }
 
-void wq_take(struct idxd *idxd, uint32_t index, uint32_t most)
+uint32_t wq_take(struct idxd *idxd, uint32_t index, uint32_t most)
 {
 	struct wq *wq = &idxd->wqs[index];
+	/* Then the next turns are this queue's, too, and nobody waits for its end before the last of them: they are made one. */
+	const bool alone = most > 1 && !wq->waiters && arbiter_is_alone(idxd, index);
 
 	wq->busy = true;
-	if (wq->num_begun > 0)
-		return;
-	wq->batch.count = 0;
-	begin_next(wq);
-	if (wq->count > 0 && most > 1 && arbiter_is_alone(idxd, index))
-		begin_more(idxd, index, most);
+	if (wq->num_begun == 0) {
+		wq->batch.count = 0;
+		begin_next(wq);
+		if (alone)
+			begin_more(wq, most);
+	}
+	return alone ? wq->num_begun : 1;
 }
 
 bool wq_has_pasid(const struct wq *wq, uint32_t pasid)

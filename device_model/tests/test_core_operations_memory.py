@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from mmap import mmap
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from device_model.config import DeviceConfig
 from device_model.tests import reference_operations as ref
-from device_model.tests.core_rig import RECORDS, GuestView, Machine
+from device_model.tests.core_rig import RECORDS, GuestView, Machine, descriptor, move
 from device_model.tests.operation_cases import OPCODES, Case, Layout, cases
 
 LAYOUT: Layout = (
@@ -63,3 +64,57 @@ def test_operation_does_to_a_vms_memory_what_the_specification_says(
     assert memory.differences(after) == []
     assert guest.vectors() == []
     assert not guest.swerror().valid
+
+
+LONG, LONG_SIZE = 0x7000_0000, 4 << 20
+"""Memory for operations that enter it several times: longer than a lease."""
+SIZE = (1 << 21) - 13
+
+
+@pytest.fixture(scope="module")
+def long(guest: GuestView) -> mmap | bytearray:
+    return guest.client.dma_map(LONG, LONG_SIZE).memory
+
+
+def _numbered() -> bytes:
+    """Different in each place."""
+    return b"".join(number.to_bytes(4, "little") for number in range(LONG_SIZE // 4))
+
+
+@pytest.mark.parametrize("shift", [-(1 << 20), -5, 5, 1 << 20], ids=["far down", "down", "up", "far up"])
+def test_move_longer_than_a_lease_moves_all_wherever_it_overlaps(guest: GuestView, long: mmap | bytearray, shift: int) -> None:
+    at = 1 << 20
+    expected = bytearray(_numbered())
+    long[:] = expected
+    expected[at + shift : at + shift + SIZE] = expected[at : at + SIZE]
+
+    status = guest.status(move(LONG + at, LONG + at + shift, SIZE))
+
+    assert status == 1
+    assert bytes(long) == expected
+
+
+def test_fill_longer_than_a_lease_fills_all_and_no_more(guest: GuestView, long: mmap | bytearray) -> None:
+    long[:] = bytes(LONG_SIZE)
+    pattern = bytes(range(1, 9))
+
+    status = guest.status(
+        descriptor(ref.FILL, record=RECORDS, source=int.from_bytes(pattern, "little"), destination=LONG + 3, size=SIZE)
+    )
+
+    assert status == 1
+    assert bytes(long) == bytes(3) + (pattern * (SIZE // 8 + 1))[:SIZE] + bytes(LONG_SIZE - 3 - SIZE)
+
+
+@pytest.mark.parametrize("different", [0, 1 << 20, SIZE - 1])
+def test_compare_longer_than_a_lease_finds_the_byte_that_differs(
+    guest: GuestView, long: mmap | bytearray, different: int
+) -> None:
+    long[:] = bytes(LONG_SIZE)
+    long[LONG_SIZE // 2 + different] = 1
+
+    status = guest.status(
+        descriptor(ref.COMPARE, record=RECORDS, source=LONG, destination=LONG + LONG_SIZE // 2, size=SIZE)
+    )
+
+    assert (status, guest.record()[1], guest.record().bytes_completed) == (1, 1, different)

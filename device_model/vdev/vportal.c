@@ -55,8 +55,7 @@ static void gather_piece(struct vdev *vdev, struct gather *gather, uint64_t offs
 /* NULL: no portal that takes descriptors is there, or it is closed. */
 static struct gather *gather_at(struct vdev *vdev, uint64_t offset)
 {
-	const uint32_t wq = (uint32_t)(offset / PORTAL_WQ_STRIDE);
-	const uint32_t page = (uint32_t)(offset / PORTAL_PAGE % PORTAL_PAGES);
+	const uint64_t wq = offset / PORTAL_WQ_STRIDE, page = offset / PORTAL_PAGE % PORTAL_PAGES;
 
 	if (wq >= vdev->num_wqs || page >= GATHER_PAGES || !atomic_load(&vdev->portal_open))
 		return NULL;

@@ -16,7 +16,7 @@
 #include "check.h"
 #include "guest_memory.h"
 
-enum { GUESTS = 3, PASID_BASE = 50, MIB = 1 << 20, RAM = 0x100000, RAM_SIZE = 2 * MIB, WQ_SIZE = 8 };
+enum { GUESTS = 3, PASID_BASE = 50, HALF = 2 << 20, RAM = 0x100000, RAM_SIZE = 2 * HALF, WQ_SIZE = 8 };
 enum { PORTAL = 0x1000, HOST_WQCFG = 0x800 };
 enum { PAGE = 4096, DAB = 64 };
 
@@ -46,7 +46,7 @@ static uint32_t next(uint32_t *state)
 /* RAM is mapped in two parts, so that copies cross from one to the other: lower and upper half. */
 static void map_half(struct guest *guest, unsigned half)
 {
-	guest_memory_map(&guest->memory, RAM + half * MIB, MIB, half * MIB, GUEST_RAM);
+	guest_memory_map(&guest->memory, RAM + half * HALF, HALF, half * HALF, GUEST_RAM);
 }
 
 static void submit(struct guest *guest)
@@ -54,8 +54,8 @@ static void submit(struct guest *guest)
 	const uint32_t random = next(&guest->random);
 	const uint32_t word = (DESC_F_CRAV | DESC_F_RCR) | (uint32_t)OP_MEMMOVE << 24;
 	const uint64_t record = RAM + RAM_SIZE - 4096 + 32 * (random & 0x7F);
-	const uint64_t source = RAM + (random >> 7 & 0x7FFFF), destination = RAM + MIB / 2 + (random >> 3 & 0x7FFFF);
-	const uint32_t size = 1 + (random >> 12) % (MIB / 2);
+	const uint64_t source = RAM + (random >> 7) % (HALF / 2), destination = RAM + HALF / 2 + (random >> 3) % (HALF / 2);
+	const uint32_t size = 1 + (random >> 12) % (HALF / 2); /* twice in memory, so more than a lease, mostly */
 	uint8_t desc[64] = { 0 };
 
 	memcpy(desc + 4, &word, 4);
@@ -86,8 +86,8 @@ static void remap_half(struct guest *guest)
 {
 	const unsigned half = next(&guest->random) & 1;
 
-	guest_memory_unmap(&guest->memory, RAM + half * MIB, MIB);
-	check_untouched(guest, half * MIB, MIB);
+	guest_memory_unmap(&guest->memory, RAM + half * HALF, HALF);
+	check_untouched(guest, half * HALF, HALF);
 	map_half(guest, half);
 }
 

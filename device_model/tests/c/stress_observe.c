@@ -139,7 +139,7 @@ static void check_snapshot(const struct observe_stats *stats)
 
 	CHECK(ledger->succeeded + ledger->refused + ledger->failed + ledger->aborted <= ledger->accepted);
 	CHECK(ledger->accepted + ledger->dropped <= stats->opcodes[OP_NOOP]);
-	CHECK(stats->descriptors <= stats->opcodes[OP_NOOP]);
+	CHECK_EQUAL(stats->descriptors, stats->opcodes[OP_NOOP]);
 	CHECK(stats->opcodes[OP_NOOP] <= stats->writes[OBSERVE_BAR2]);
 	CHECK(stats->interrupts <= ledger->injected);
 	CHECK(ledger->injected <= stats->descriptors);

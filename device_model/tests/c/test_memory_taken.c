@@ -133,10 +133,11 @@ static void take_during_a_view(struct rig *rig, const struct way *way, bool writ
 
 	CHECK_EQUAL((write ? memory_target : memory_view)(&rig->memory, 0, RIG_BASE, PART, &view), DMA_OK);
 	start(&taker, &thread);
-	for (unsigned i = 0; i < 100; i++) { /* enough for the next lease, if it did not last as long as the view */
+	for (unsigned i = 0; i < 2 * MEMORY_LEASE / RIG_PAGE; i++) { /* enough for the next lease, if it did not last as long as the view */
 		uint8_t byte;
 
 		(void)memory_read(&rig->memory, RIG_BASE, &byte, 1, NULL);
+		sched_yield();
 	}
 	if (write)
 		memset(view.bytes, 0xA5, view.length); /* memory that has gone would be a fault here */

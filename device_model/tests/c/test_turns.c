@@ -5,7 +5,7 @@
 #include "../../core/idxd_internal.h"
 #include "engine_rig.h"
 
-enum { RECORDS = 0x1000, DATA = 0x100000, TARGETS = 0x200000, MIB = 1 << 20, LIST = 0x8000, WQS = 3 };
+enum { RECORDS = 0x1000, DATA = 0x100000, TARGETS = 0x200000, LIST = 0x8000, WQS = 3, PASID = 77 };
 
 static struct rig rig;
 
@@ -19,8 +19,11 @@ static void bring_up(uint32_t priority)
 	rig_create(&rig, &config);
 	rig_group(&rig, 0, 7, 3);
 	rig_enable(&rig, 128);
-	for (uint32_t i = 0; i < WQS; i++)
-		rig_enable_wq(&rig, i, priority, 10);
+	for (uint32_t i = 0; i < WQS; i++) {
+		idxd_bar0_write(rig.idxd, RIG_WQS + 32 * i + 8, 4, 1 | priority << 4 | PASID << 8 | 1u << 28);
+		idxd_bar0_write(rig.idxd, RIG_WQS + 32 * i + 12, 4, 21 | 10 << 5);
+		CHECK_EQUAL(idxd_wq_enable(rig.idxd, i), CMDERR_NONE);
+	}
 }
 
 static struct rig_desc move_of(unsigned index, uint32_t size)
@@ -250,8 +253,10 @@ static void an_abort_within_a_turn_leaves_what_comes_after_it_undone(void)
 		CHECK(!idxd_engine_turn(rig.idxd, 0));
 		CHECK(memcmp(before, rig.memory + RECORDS, sizeof(before)) == 0);
 		CHECK_EQUAL(take_records(LEDGER_ABORTED), MOVES - MET);
-		for (unsigned j = 0; j < MOVES - MET; j++)
+		for (unsigned j = 0; j < MOVES - MET; j++) {
 			CHECK_EQUAL(records[j].cause, MET + j + 1);
+			CHECK_EQUAL(records[j].pasid, PASID); /* which a reset has taken away from the queue */
+		}
 		rig_destroy(&rig);
 	}
 }
@@ -279,6 +284,94 @@ static void a_drain_within_a_turn_is_told_when_all_have_ended(void)
 	}
 }
 
+static void while_a_command_waits_each_turn_is_one_descriptor(void)
+{
+	bring_up(1);
+	ends = 0;
+	submit_moves(MET);
+	waiter = (struct wq_waiter){ .done = told };
+	CHECK_EQUAL(idxd_wq_start(rig.idxd, 0, WQ_DRAIN, &waiter), CMDERR_NONE);
+	rig_noops(&rig, 0, 3);
+	for (unsigned i = 0; i < MET; i++) {
+		CHECK_EQUAL(ends, 0);
+		CHECK(idxd_engine_turn(rig.idxd, 0));
+		CHECK_EQUAL(take_records(LEDGER_COMPLETED), 1);
+	}
+	CHECK_EQUAL(ends, 1);
+	CHECK(idxd_engine_turn(rig.idxd, 0));
+	CHECK_EQUAL(take_records(LEDGER_COMPLETED), 3);
+	rig_destroy(&rig);
+}
+
+static void give_work_to_another_queue(struct rig *self, uint64_t iova)
+{
+	if (iova != TARGETS + 64 * MET)
+		return;
+	self->on_access = NULL;
+	rig_noops(self, 1, 1);
+}
+
+/* What it leaves undone stays begun. */
+static void turn_that_is_called_off(void)
+{
+	bring_up(1);
+	submit_moves(MOVES);
+	rig.on_access = give_work_to_another_queue;
+	CHECK(idxd_engine_turn(rig.idxd, 0));
+	CHECK_EQUAL(moved(MOVES), MET + 1);
+}
+
+static void a_queue_that_gets_work_ends_the_turn_of_another(void)
+{
+	turn_that_is_called_off();
+	CHECK(idxd_engine_turn(rig.idxd, 0));
+	CHECK_EQUAL(moved(MOVES), MET + 1); /* it was the other one's */
+	CHECK_EQUAL(take_records(LEDGER_COMPLETED), MET + 2);
+	CHECK_EQUAL(records[MET + 1].wq, 1);
+	CHECK(idxd_engine_turn(rig.idxd, 0));
+	CHECK_EQUAL(moved(MOVES), MOVES);
+	CHECK(!idxd_engine_turn(rig.idxd, 0));
+	rig_destroy(&rig);
+}
+
+static void what_a_turn_left_undone_comes_before_what_was_submitted_later(void)
+{
+	turn_that_is_called_off();
+	rig_noops(&rig, 0, 1);
+	rig_noops(&rig, 1, 1);
+	while (idxd_engine_turn(rig.idxd, 0))
+		;
+	CHECK_EQUAL(take_records(LEDGER_COMPLETED), MOVES + 3);
+	for (unsigned i = 0, last = 0; i < MOVES + 3; i++) {
+		CHECK(records[i].wq != 0 || records[i].cause > last);
+		last = records[i].wq == 0 ? (unsigned)records[i].cause : last;
+	}
+	rig_destroy(&rig);
+}
+
+static void what_a_turn_left_undone_is_dropped_by_an_abort(void)
+{
+	turn_that_is_called_off();
+	CHECK_EQUAL(idxd_wq_command(rig.idxd, 0, WQ_ABORT), CMDERR_NONE);
+	CHECK(idxd_engine_turn(rig.idxd, 0));
+	CHECK(!idxd_engine_turn(rig.idxd, 0));
+	CHECK_EQUAL(moved(MOVES), MET + 1);
+	CHECK_EQUAL(take_records(LEDGER_ABORTED), MOVES - MET - 1);
+	rig_destroy(&rig);
+}
+
+static void what_a_turn_left_undone_is_waited_for_by_a_drain(void)
+{
+	turn_that_is_called_off();
+	ends = 0;
+	waiter = (struct wq_waiter){ .done = told };
+	CHECK_EQUAL(idxd_wq_start(rig.idxd, 0, WQ_DISABLE, &waiter), CMDERR_NONE);
+	while (idxd_engine_turn(rig.idxd, 0))
+		CHECK_EQUAL(ends, moved(MOVES) == MOVES);
+	CHECK_EQUAL(ends, 1);
+	rig_destroy(&rig);
+}
+
 static size_t known;
 
 static void look_at_the_ledger(struct rig *self, uint64_t iova)
@@ -303,7 +396,7 @@ static void the_ledger_knows_all_before_what_leaves_the_device(void)
 	rig.on_access = look_at_the_ledger;
 	CHECK(idxd_engine_turn(rig.idxd, 0));
 	CHECK_EQUAL(rig.errors, 1);
-	CHECK_EQUAL(known, 1);
+	CHECK_EQUAL(known, 2);
 	rig_destroy(&rig);
 }
 
@@ -344,6 +437,11 @@ int main(void)
 	RUN(an_abort_within_a_turn_leaves_what_comes_after_it_undone);
 	RUN(an_aborted_turn_is_no_hindrance_for_what_comes_next);
 	RUN(a_drain_within_a_turn_is_told_when_all_have_ended);
+	RUN(while_a_command_waits_each_turn_is_one_descriptor);
+	RUN(a_queue_that_gets_work_ends_the_turn_of_another);
+	RUN(what_a_turn_left_undone_comes_before_what_was_submitted_later);
+	RUN(what_a_turn_left_undone_is_dropped_by_an_abort);
+	RUN(what_a_turn_left_undone_is_waited_for_by_a_drain);
 	RUN(the_ledger_knows_all_before_what_leaves_the_device);
 	RUN(what_a_turn_has_begun_takes_no_room_in_the_queue);
 	return 0;
