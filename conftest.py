@@ -4,7 +4,11 @@ Ctrl-C that can be sent to children."""
 import os
 import signal
 
+import pytest
 from hypothesis import settings
+
+# Test modules import these before they name them as plugins.
+pytest.register_assert_rewrite("guest_tests.tests", "host_ctl.tests")
 
 pytest_plugins = ["guest_tests.pytest_rig"]
 
