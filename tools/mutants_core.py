@@ -111,7 +111,7 @@ HANDLES = (
          ".entry = *entry, .witness = *witness };\n\n		slots->sink.message(slots->sink.ctx, &message);\n	}\n	return refusal;",
          "a refused interrupt is sent without a record of the IMS", "victims get interrupts"),
     one("terms-of-descriptor", CORE + "engine.c", "		.pasid = WQCFG_MODE_PASID(mode),",
-         "		.pasid = field(turn.wq->current.desc, 0, 3) & 0xFFFFF ? (uint32_t)field(turn.wq->current.desc, 0, 3) & 0xFFFFF"
+         "		.pasid = field(turn->work->desc, 0, 3) & 0xFFFFF ? (uint32_t)field(turn->work->desc, 0, 3) & 0xFFFFF"
          " : WQCFG_MODE_PASID(mode),",
          "a descriptor runs with the PASID that it names", "a forged PASID opens the victim's entry"),
     one("terms-of-member", CORE + "batch.c", "	request->in_batch = true;",
@@ -187,17 +187,21 @@ SHORT_WAY = (
 _TURNS = ("device_model/tests/test_core_engines.py::test_turn_of_several_descriptors_does_what_turns_of_one_would_have_done", "device_model/tests/test_core_turns.py")
 
 TURNS = (
-    one("turn-not-alone", CORE + "wq.c", "!wq->waiters && arbiter_is_alone(idxd, index)", "!wq->waiters",
+    one("turn-not-alone", CORE + "wq.c", "!wq->waiters && arbiter_begin_several(idxd, index)", "!wq->waiters",
         "a queue has turns of several descriptors while others wait", "the order", _TURNS),
     one("turn-never-alone", CORE + "wq.c", "const bool alone = most > 1 && !wq->waiters", "const bool alone = most > TURN_DESCRIPTORS && !wq->waiters",
         "each descriptor is a turn", "turns are shorter", _TURNS),
     one("turn-awaited", CORE + "wq.c", "most > 1 && !wq->waiters && arbiter", "most > 1 && arbiter",
         "a command waits for descriptors that came after it", "it ends later", _TURNS),
-    one("turn-not-counted", CORE + "quiet.c", "	for (uint32_t i = 1; i < ended; i++)\n		arbiter_again(idxd, index);\n", "",
+    one("turn-not-counted", CORE + "quiet.c", "for (uint32_t i = 1; i < tried; i++)", "for (uint32_t i = tried; i < tried; i++)",
         "a turn of several descriptors counts as one", "the order of those that come next", _TURNS),
+    one("turn-dropped-uncounted", CORE + "quiet.c", "for (uint32_t i = 1; i < tried; i++)", "for (uint32_t i = 1; i < ended && tried; i++)",
+        "a descriptor that an abort drops is no turn", "the order of those that come next", _TURNS),
+    one("turn-not-stopped", CORE + "engine.c", "	arbiter_call_all(idxd);\n", "",
+        "engines that are to stop carry out all descriptors of a turn", "what is held goes on", _TURNS),
     one("turn-round", CORE + "arbiter.c", "	if (arbiter->spent[index / 64] >> (index % 64) & 1)\n		begin_round(arbiter);\n", "",
         "a queue that is alone begins no round", "the order of those that come next", _TURNS),
-    one("turn-not-called", CORE + "engine.c", " && !arbiter_is_called(turn->idxd, turn->index);", ";",
+    one("turn-not-called", CORE + "engine.c", "	return turn->tried == 0 || !arbiter_is_called(turn->idxd, turn->index);", "	return true;",
         "a queue that gets work waits for all descriptors of the turn in progress", "its turn comes later", _TURNS),
     one("turn-always-called", CORE + "arbiter.c", "	atomic_store_explicit(&arbiter->called, false, memory_order_relaxed);\n", "",
         "each turn ends with its first descriptor", "turns are shorter", _TURNS),
@@ -207,7 +211,7 @@ TURNS = (
         "a batch is one of several in a turn", "it does not end with its turn", _TURNS),
     one("turn-requesters", CORE + "wq.c", " && one->requester == next->requester;", ";",
         "descriptors of several requesters are noted together", "the ledger says who did what another did", _TURNS),
-    one("turn-aborted", CORE + "engine.c", "return !atomic_load_explicit(&turn->wq->abandon, memory_order_acquire) && ", "return ",
+    one("turn-aborted", CORE + "engine.c", "	if (atomic_load_explicit(&turn->wq->abandon, memory_order_acquire))\n		return false;\n", "",
         "an abort leaves the rest of a turn to be carried out", "moves that were dropped move", _TURNS),
     one("turn-dropped-unnoted", CORE + "quiet.c", "for (uint32_t i = 0; i < wq->num_begun; i++)", "for (uint32_t i = 0; i < wq->num_begun && i == 0; i++)",
         "of several descriptors that an abort drops, one is noted", "the ledger", _TURNS),

@@ -146,7 +146,7 @@ bool arbiter_is_called(const struct idxd *idxd, uint32_t index)
 	return atomic_load_explicit(&idxd->arbiters[idxd->wqs[index].group].called, memory_order_relaxed);
 }
 
-bool arbiter_is_alone(struct idxd *idxd, uint32_t index)
+bool arbiter_begin_several(struct idxd *idxd, uint32_t index)
 {
 	struct arbiter *arbiter = &idxd->arbiters[idxd->wqs[index].group];
 
@@ -154,6 +154,12 @@ bool arbiter_is_alone(struct idxd *idxd, uint32_t index)
 		return false;
 	atomic_store_explicit(&arbiter->called, false, memory_order_relaxed);
 	return true;
+}
+
+void arbiter_call_all(struct idxd *idxd)
+{
+	for (uint32_t i = 0; i < idxd->config.num_groups; i++)
+		atomic_store_explicit(&idxd->arbiters[i].called, true, memory_order_relaxed);
 }
 
 void arbiter_again(struct idxd *idxd, uint32_t index)

@@ -24,7 +24,7 @@ struct arbiter {
 	uint64_t spent[GRPCFG_WQ_WORDS]; /* queues that have had their turns of this round */
 	uint64_t round;
 	uint32_t last; /* the queue that had a turn last */
-	atomic_bool called; /* a queue has become ready since a turn of several descriptors was begun in this group */
+	atomic_bool called; /* turns of several descriptors in this group are to end */
 };
 
 /* Takes the groups over from GRPCFG: at Enable Device, when nothing is queued. */
@@ -34,10 +34,11 @@ void arbiter_update(struct idxd *idxd, uint32_t wq);
 /* The next queue of `group`, with one turn less; false: none is ready. Wakes another engine if another queue is ready. */
 bool arbiter_next(struct idxd *idxd, uint32_t group, uint32_t *wq);
 /*
- * For a queue that has a turn: no other one of its group is ready. Then it may have several in a row, each of which is accounted for by
- * arbiter_again(), as arbiter_next() does for the first, until arbiter_is_called(): another one is ready.
+ * For a queue that has a turn. True: no other one of its group is ready. Then it may have several in a row, each of which is accounted
+ * for by arbiter_again(), as arbiter_next() does for the first, until arbiter_is_called(): another one is ready, or engines are to stop.
  */
-bool arbiter_is_alone(struct idxd *idxd, uint32_t wq);
+bool arbiter_begin_several(struct idxd *idxd, uint32_t wq);
+void arbiter_call_all(struct idxd *idxd);
 void arbiter_again(struct idxd *idxd, uint32_t wq);
 /* No lock is needed. */
 bool arbiter_is_called(const struct idxd *idxd, uint32_t wq);

@@ -77,6 +77,8 @@ static void begin_turn(struct turn *turn, struct idxd *idxd, const struct engine
 	turn->idxd = idxd;
 	turn->wq = &idxd->wqs[turn->index];
 	turn->work = wq->begun;
+	turn->tried = 0;
+	turn->ended = 0;
 	turn->scratch = engine->scratch;
 	turn->inside = false;
 	turn->bytes = 0;
@@ -105,37 +107,34 @@ static bool run(struct turn *turn, const struct work *work)
 	return execute(turn, &request) != STATUS_NONE;
 }
 
-/* The next one may be begun: nothing is to be dropped, and nobody waits for the end of this turn. */
+/* The next one may be begun: it is not to be dropped, and it is the first, or nobody waits for the end of this turn. */
 static bool goes_on(const struct turn *turn)
 {
-	return !atomic_load_explicit(&turn->wq->abandon, memory_order_acquire) && !arbiter_is_called(turn->idxd, turn->index);
+	if (atomic_load_explicit(&turn->wq->abandon, memory_order_acquire))
+		return false;
+	return turn->tried == 0 || !arbiter_is_called(turn->idxd, turn->index);
 }
 
-/* How many of what the queue has begun have ended: the first ones. */
-static uint32_t take_turn(struct turn *turn)
+static void take_turn(struct turn *turn)
 {
-	uint32_t ended = 0;
-
-	while (ended < turn->most && (ended == 0 || goes_on(turn)) && run(turn, &turn->wq->begun[ended]))
-		ended++;
+	while (turn->ended < turn->most && turn->ended == turn->tried && goes_on(turn))
+		turn->ended += run(turn, &turn->wq->begun[turn->tried++]);
 	turn_leave(turn);
-	return ended;
 }
 
 /* Lock held; given up during the turn, which has at most `most` descriptors. */
 static bool turn_locked(struct idxd *idxd, struct engine *engine, uint32_t most)
 {
 	struct turn turn;
-	uint32_t ended;
 
 	if (!arbiter_next(idxd, engine->group, &turn.index))
 		return false;
 	turn.most = wq_take(idxd, turn.index, most);
 	begin_turn(&turn, idxd, engine);
 	pthread_mutex_unlock(&idxd->lock);
-	ended = take_turn(&turn);
+	take_turn(&turn);
 	pthread_mutex_lock(&idxd->lock);
-	wq_finish(idxd, turn.index, ended);
+	wq_finish(idxd, turn.index, turn.tried, turn.ended);
 	return true;
 }
 
@@ -191,6 +190,7 @@ void idxd_stop_engines(struct idxd *idxd)
 {
 	pthread_mutex_lock(&idxd->lock);
 	idxd->stopping = true;
+	arbiter_call_all(idxd);
 	for (uint32_t i = 0; i < idxd->config.num_engines; i++)
 		pthread_cond_signal(&idxd->engines[i].wake);
 	pthread_mutex_unlock(&idxd->lock);

@@ -30,8 +30,8 @@ struct batch {
 };
 
 /*
- * So that a queue holds up the others for no longer, a turn ends with the member that reaches one of these; several descriptors of a turn
- * stay below both.
+ * So that a queue holds up the others for no longer, a turn ends with the member that reaches one of these. Several descriptors of a turn
+ * exceed neither, as far as their transfer sizes tell.
  */
 enum { TURN_DESCRIPTORS = BATCH_PART, TURN_BYTES = 1 << 20 };
 
@@ -158,8 +158,9 @@ uint32_t wq_take(struct idxd *idxd, uint32_t wq, uint32_t most);
 bool wq_has_pasid(const struct wq *wq, uint32_t pasid);
 
 /* quiet.c; lock held */
-/* The turn of an engine is over, the first `ended` of what is begun are finished. Gives up the lock while it tells waiters. */
-void wq_finish(struct idxd *idxd, uint32_t wq, uint32_t ended);
+/* The turn of an engine is over: it was at the first `tried` of what is begun, and the first `ended` of them are finished. Gives up the
+ * lock while it tells waiters. */
+void wq_finish(struct idxd *idxd, uint32_t wq, uint32_t tried, uint32_t ended);
 
 /* command.c; lock held, given up while it works */
 void command_write(struct idxd *idxd, uint32_t cmd);

@@ -70,13 +70,13 @@ static void forget(struct wq *wq, uint32_t ended)
 		memmove(wq->begun, wq->begun + ended, wq->num_begun * sizeof(wq->begun[0]));
 }
 
-void wq_finish(struct idxd *idxd, uint32_t index, uint32_t ended)
+void wq_finish(struct idxd *idxd, uint32_t index, uint32_t tried, uint32_t ended)
 {
 	struct wq *wq = &idxd->wqs[index];
 
 	wq->busy = false;
-	for (uint32_t i = 1; i < ended; i++)
-		arbiter_again(idxd, index);
+	for (uint32_t i = 1; i < tried; i++)
+		arbiter_again(idxd, index); /* a Reset WQ has taken its priority: then like one of the lowest */
 	forget(wq, ended);
 	if (atomic_load_explicit(&wq->abandon, memory_order_relaxed))
 		drop_begun(idxd, index);

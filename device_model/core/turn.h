@@ -16,7 +16,7 @@ struct turn {
 	struct idxd *idxd;
 	struct wq *wq;
 	uint32_t index; /* of the work queue */
-	uint32_t most; /* descriptors that it may have */
+	uint32_t most, tried, ended; /* descriptors: that it may have, was at, has carried to their end */
 	const struct work *work; /* what is processed: one of what the queue has begun, all of one requester */
 	struct wq_terms terms;
 	uint8_t *scratch;

@@ -186,7 +186,7 @@ uint32_t wq_take(struct idxd *idxd, uint32_t index, uint32_t most)
 {
 	struct wq *wq = &idxd->wqs[index];
 	/* Then the next turns are this queue's, too, and nobody waits for its end before the last of them: they are made one. */
-	const bool alone = most > 1 && !wq->waiters && arbiter_is_alone(idxd, index);
+	const bool alone = most > 1 && !wq->waiters && arbiter_begin_several(idxd, index);
 
 	wq->busy = true;
 	if (wq->num_begun == 0) {

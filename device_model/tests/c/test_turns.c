@@ -284,6 +284,38 @@ static void a_drain_within_a_turn_is_told_when_all_have_ended(void)
 	}
 }
 
+/* The queues of what ends after an abort that meets the descriptor MET of queue 0. */
+static void order_after_abort(uint32_t priority, bool (*one)(struct idxd *idxd, uint32_t engine), uint16_t order[AFTER])
+{
+	bring_up(priority);
+	meanwhile = WQ_ABORT;
+	ends = 0;
+	submit_moves(MOVES);
+	rig.on_access = give_command;
+	while (one(rig.idxd, 0))
+		;
+	CHECK_EQUAL(take_records(LEDGER_COMPLETED), MET);
+	for (uint32_t wq = 0; wq < WQS; wq++)
+		rig_noops(&rig, wq, AFTER / WQS);
+	while (one(rig.idxd, 0))
+		;
+	CHECK_EQUAL(take_records(LEDGER_COMPLETED), AFTER);
+	for (unsigned i = 0; i < AFTER; i++)
+		order[i] = records[i].wq;
+	rig_destroy(&rig);
+}
+
+static void a_descriptor_that_was_dropped_counts_as_a_turn(void)
+{
+	for (uint32_t priority = 1; priority < 5; priority++) {
+		uint16_t by_steps[AFTER], by_turns[AFTER];
+
+		order_after_abort(priority, idxd_engine_step, by_steps);
+		order_after_abort(priority, idxd_engine_turn, by_turns);
+		CHECK(memcmp(by_steps, by_turns, sizeof(by_steps)) == 0);
+	}
+}
+
 static void while_a_command_waits_each_turn_is_one_descriptor(void)
 {
 	bring_up(1);
@@ -331,6 +363,29 @@ static void a_queue_that_gets_work_ends_the_turn_of_another(void)
 	CHECK(idxd_engine_turn(rig.idxd, 0));
 	CHECK_EQUAL(moved(MOVES), MOVES);
 	CHECK(!idxd_engine_turn(rig.idxd, 0));
+	rig_destroy(&rig);
+}
+
+static void stop(struct rig *self, uint64_t iova)
+{
+	if (iova != TARGETS + 64 * MET)
+		return;
+	self->on_access = NULL;
+	idxd_stop_engines(self->idxd);
+}
+
+static void engines_that_are_stopped_leave_the_rest_of_a_turn_where_it_is(void)
+{
+	bring_up(1);
+	submit_moves(MOVES);
+	rig.on_access = stop;
+	CHECK(idxd_engine_turn(rig.idxd, 0));
+	CHECK_EQUAL(moved(MOVES), MET + 1);
+	idxd_let_engines_run(rig.idxd);
+	CHECK(idxd_engine_step(rig.idxd, 0));
+	CHECK_EQUAL(moved(MOVES), MET + 2);
+	CHECK(idxd_engine_turn(rig.idxd, 0));
+	CHECK_EQUAL(moved(MOVES), MOVES);
 	rig_destroy(&rig);
 }
 
@@ -439,6 +494,8 @@ int main(void)
 	RUN(a_drain_within_a_turn_is_told_when_all_have_ended);
 	RUN(while_a_command_waits_each_turn_is_one_descriptor);
 	RUN(a_queue_that_gets_work_ends_the_turn_of_another);
+	RUN(engines_that_are_stopped_leave_the_rest_of_a_turn_where_it_is);
+	RUN(a_descriptor_that_was_dropped_counts_as_a_turn);
 	RUN(what_a_turn_left_undone_comes_before_what_was_submitted_later);
 	RUN(what_a_turn_left_undone_is_dropped_by_an_abort);
 	RUN(what_a_turn_left_undone_is_waited_for_by_a_drain);
