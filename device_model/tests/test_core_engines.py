@@ -38,6 +38,11 @@ def test_turn_of_several_descriptors_does_what_turns_of_one_would_have_done() ->
     assert len(run("test_turns", ASAN)) == 19
 
 
+def test_steps_turns_and_a_mixture_of_both_end_the_same_descriptors_in_the_same_order() -> None:
+    """Whatever is submitted, drained, aborted, stopped, disabled and enabled in the midst of them."""
+    assert run("fuzz_turns", ASAN, 1, 60)[-1].endswith(" aborted")
+
+
 @pytest.mark.parametrize("flags", SANITIZERS)
 def test_engines_sleep_while_idle_and_leave_no_descriptor_lying(flags: tuple[str, ...]) -> None:
     assert len(run("test_engine_threads", flags)) == 3
