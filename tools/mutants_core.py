@@ -269,7 +269,7 @@ PLATFORM_DEFECTS = (
     one("pasid-not-cleared", PLATFORM + "iommu.c", "	return iommu_pasid_set(iommu, pasid, NULL);", "	return pasid < IOMMU_MAX_PASID && iommu ? 0 : -EINVAL;",
          "the address space of a VM that has gone can be entered", "a table entry is not given back"),
     one("dma-pasid-of-descriptor", CORE + "turn.h", "turn->terms.pasid_enable, turn->terms.pasid, turn->scratch);",
-         "turn->terms.pasid_enable, field(turn->wq->current.desc, 0, 3) & 0xFFFFF ? (uint32_t)field(turn->wq->current.desc, 0, 3) & 0xFFFFF"
+         "turn->terms.pasid_enable, field(turn->work->desc, 0, 3) & 0xFFFFF ? (uint32_t)field(turn->work->desc, 0, 3) & 0xFFFFF"
          " : turn->terms.pasid, turn->scratch);",
          "DMA goes to the address space of the PASID that a descriptor names", "a record does not come"),
     one("record-to-another-space", CORE + "completion.c", "	if (request->terms->iaa)\n		return write_iaa_record(turn,",

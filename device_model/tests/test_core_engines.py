@@ -35,7 +35,7 @@ def test_engines_keep_their_promises_turn_by_turn() -> None:
 
 
 def test_turn_of_several_descriptors_does_what_turns_of_one_would_have_done() -> None:
-    assert len(run("test_turns", ASAN)) == 19
+    assert len(run("test_turns", ASAN)) == 20
 
 
 def test_steps_turns_and_a_mixture_of_both_end_the_same_descriptors_in_the_same_order() -> None:

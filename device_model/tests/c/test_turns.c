@@ -207,6 +207,7 @@ enum { MOVES = 6, MET = 2 };
 
 static struct wq_waiter waiter;
 static enum wq_command meanwhile;
+static uint64_t trigger;
 static unsigned ends;
 static uint8_t last_status; /* when it was told */
 
@@ -219,7 +220,7 @@ static void told(struct wq_waiter *self)
 
 static void give_command(struct rig *self, uint64_t iova)
 {
-	if (iova != TARGETS + 64 * MET)
+	if (iova != trigger)
 		return;
 	self->on_access = NULL;
 	waiter = (struct wq_waiter){ .done = told };
@@ -227,10 +228,11 @@ static void give_command(struct rig *self, uint64_t iova)
 	CHECK_EQUAL(ends, 0);
 }
 
-static void turn_with(enum wq_command command)
+static void turn_with(enum wq_command command, uint64_t at)
 {
 	bring_up(1);
 	meanwhile = command;
+	trigger = at;
 	ends = 0;
 	submit_moves(MOVES);
 	rig.on_access = give_command;
@@ -244,7 +246,7 @@ static void an_abort_within_a_turn_leaves_what_comes_after_it_undone(void)
 	static uint64_t before[64];
 
 	for (unsigned i = 0; i < 3; i++) {
-		turn_with(commands[i]);
+		turn_with(commands[i], TARGETS + 64 * MET);
 		for (unsigned j = 0; j < MOVES; j++) {
 			CHECK_EQUAL(rig.memory[RECORDS + 32 * j], j < MET ? STATUS_SUCCESS : 0);
 			CHECK(j <= MET || rig.memory[TARGETS + 64 * j] == 0);
@@ -261,9 +263,18 @@ static void an_abort_within_a_turn_leaves_what_comes_after_it_undone(void)
 	}
 }
 
+/* Its record is being written, so it has ended; the next one has not been begun. */
+static void an_abort_between_two_descriptors_leaves_the_next_untouched(void)
+{
+	turn_with(WQ_ABORT, RECORDS + 32 * MET);
+	CHECK_EQUAL(moved(MOVES), MET + 1);
+	CHECK_EQUAL(take_records(LEDGER_ABORTED), MOVES - MET - 1);
+	rig_destroy(&rig);
+}
+
 static void an_aborted_turn_is_no_hindrance_for_what_comes_next(void)
 {
-	turn_with(WQ_ABORT);
+	turn_with(WQ_ABORT, TARGETS + 64 * MET);
 	memset(rig.memory + TARGETS, 0, 64 * MOVES);
 	memset(rig.memory + RECORDS, 0, 32 * MOVES);
 	submit_moves(MOVES);
@@ -277,7 +288,7 @@ static void a_drain_within_a_turn_is_told_when_all_have_ended(void)
 	static const enum wq_command commands[] = { WQ_DRAIN, WQ_DISABLE };
 
 	for (unsigned i = 0; i < 2; i++) {
-		turn_with(commands[i]);
+		turn_with(commands[i], TARGETS + 64 * MET);
 		CHECK_EQUAL(last_status, STATUS_SUCCESS);
 		CHECK_EQUAL(take_records(LEDGER_COMPLETED), MOVES);
 		rig_destroy(&rig);
@@ -289,6 +300,7 @@ static void order_after_abort(uint32_t priority, bool (*one)(struct idxd *idxd, 
 {
 	bring_up(priority);
 	meanwhile = WQ_ABORT;
+	trigger = TARGETS + 64 * MET;
 	ends = 0;
 	submit_moves(MOVES);
 	rig.on_access = give_command;
@@ -490,6 +502,7 @@ int main(void)
 	RUN(a_batch_has_turns_of_its_own);
 	RUN(each_descriptor_is_noted_as_of_who_submitted_it);
 	RUN(an_abort_within_a_turn_leaves_what_comes_after_it_undone);
+	RUN(an_abort_between_two_descriptors_leaves_the_next_untouched);
 	RUN(an_aborted_turn_is_no_hindrance_for_what_comes_next);
 	RUN(a_drain_within_a_turn_is_told_when_all_have_ended);
 	RUN(while_a_command_waits_each_turn_is_one_descriptor);
