@@ -27,6 +27,10 @@ MDEV_VECTORS = 16
 """What parts of a store are made for unless the host is told."""
 
 
+class HostClosed(HostError):  # noqa: N818
+    """Something was asked of a host that has been closed."""
+
+
 class OwnDevicesExhausted(HostError):  # noqa: N818
     """No further mdev that is a device of its own."""
 
@@ -105,7 +109,8 @@ class Host:
         self.parts = Parts(chip, PasidAllocator(), domain, RemappingTable(self.device), VmIdAllocator(), describe)
         self.mdevs: dict[int, Mdev] = {}
         self._ids = itertools.count(1)
-        self._lock = threading.Lock()
+        self._closed = False
+        self._lock = threading.RLock()
 
     def type(self, name: str) -> MdevType:
         """The mdev type of that name. UnknownType: there is none."""
@@ -139,6 +144,8 @@ class Host:
         """
         mdev_type = self.type(type_name)
         with self._lock:
+            if self._closed:
+                raise HostClosed("the host has been closed: no mdev can be created any more")
             if mdev_type.own is not None and self.own_devices == MAX_OWN_DEVICES:
                 raise OwnDevicesExhausted(f"a host has at most {MAX_OWN_DEVICES} devices of their own: destroy an mdev first")
             mdev_id = next(self._ids)
@@ -182,8 +189,9 @@ class Host:
             )
 
     def close(self) -> None:
-        """Destroys all mdevs, then the device. Idempotent."""
-        with ExitStack() as undo:  # goes on after a failure
+        """Destroys all mdevs, one that another thread is creating among them, then the device. Idempotent."""
+        with self._lock, ExitStack() as undo:  # goes on after a failure
+            self._closed = True
             undo.callback(self.device.close)
             for mdev in list(self.mdevs.values()):
                 undo.callback(self.destroy, mdev)

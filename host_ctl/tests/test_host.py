@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from device_model.config import DeviceConfig, Organisation
+from device_model.config import DeviceConfig, Organisation, VdevConfig
 from device_model.errors import DeviceError
 from device_model.ledger import Kind
 from device_model.vfio_user_client import VfioUserClient
 from host_ctl.errors import HostError
-from host_ctl.host import Host, OwnDevicesExhausted
+from host_ctl.host import Host, HostClosed, OwnDevicesExhausted
 from host_ctl.interrupts import COMBINATIONS, Scope
 from host_ctl.mdev import Mdev
 from host_ctl.mdev_type import TYPES, UnknownType
@@ -99,6 +100,46 @@ def test_close_undoes_everything_and_is_idempotent(tmp_path: Path) -> None:
     assert not any(mdev.socket.exists() for mdev in mdevs)
     with pytest.raises(DeviceError, match="closed"):
         host.audit()
+
+
+class _Lock:
+    """A host's lock that says when somebody wants it."""
+
+    def __init__(self, host: Host) -> None:
+        self._lock, self.wanted = host._lock, threading.Event()
+
+    def __enter__(self) -> None:
+        self.wanted.set()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_close_waits_for_an_mdev_in_the_making_and_destroys_it(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, real = _Lock(host), host.parts.describe
+    closer = threading.Thread(target=host.close)
+    waited = []
+
+    def describe_while_it_is_closed(*arguments: Any) -> VdevConfig:
+        lock.wanted.clear()
+        closer.start()
+        waited.append(lock.wanted.wait(60))  # for the close to come to it
+        return real(*arguments)
+
+    monkeypatch.setattr(host, "_lock", lock)
+    host.parts.describe = describe_while_it_is_closed
+    mdev = host.create(TYPE, 1, tmp_path)
+    closer.join(60)
+
+    assert waited == [True]
+    assert not closer.is_alive()
+    assert host.mdevs == {}
+    assert not mdev.socket.exists()
+    with pytest.raises(HostClosed, match="closed"):
+        host.create(TYPE, 1, tmp_path)
 
 
 def test_close_goes_on_after_an_mdev_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
