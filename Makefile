@@ -34,7 +34,7 @@ test: setup ## run all tests
 nightly: setup ## core against model, 20000 examples each with a new seed (EXAMPLES=...); takes some 20 minutes
 	VDSA_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest device_model/tests/test_model_machines.py device_model/tests/test_model_stores.py
 
-mutants: setup ## plant some 180 defects, one at a time, in a copy: is each noticed? (some 20 s each; ONLY=pattern)
+mutants: setup ## plant 200 defects, one at a time, in a copy: is each noticed? (about 35 minutes; ONLY=pattern)
 	@$(BIN)/python tools/mutants.py $(if $(ONLY),--only $(ONLY))
 
 bench: setup ## measure latencies, ratios and whole runs

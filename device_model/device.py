@@ -125,12 +125,14 @@ class Device:
     def turn(self) -> bool:
         """A turn of each engine, as its thread takes it: several descriptors, if a queue is alone. False if none had work. Only
         while no threads run them."""
-        worked = [bool(self._call("idxd_engine_turn", self._idxd, engine)) for engine in range(self.config.num_engines)]
-        return any(worked)
+        return self._each_engine("idxd_engine_turn")
 
     def step(self) -> bool:
         """A descriptor, or members of a batch, by each engine. False if none had work. Only while no threads run them."""
-        worked = [self.step_engine(engine) for engine in range(self.config.num_engines)]
+        return self._each_engine("idxd_engine_step")
+
+    def _each_engine(self, function: str) -> bool:
+        worked = [bool(self._call(function, self._idxd, engine)) for engine in range(self.config.num_engines)]
         return any(worked)
 
     def step_engine(self, engine: int) -> bool:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+
+import pytest
 
 from device_model.config import DeviceConfig
-from device_model.tests.core_rig import CRAV, NOOP, RAM, RAM_SIZE, RCR, GuestView, Machine, Record, descriptor, move
+from device_model.tests.core_rig import (
+    CRAV,
+    NOOP,
+    RAM,
+    RAM_SIZE,
+    RCR,
+    GuestView,
+    Machine,
+    Record,
+    descriptor,
+    move,
+    used,
+)
 
 BATCH, DRAIN = 0x01, 0x02
 FENCE = 1 << 0
@@ -24,9 +38,24 @@ FAILURES, LIST_FAULT, COUNT, LIST_ALIGN, OPCODE, FLAGS, RESERVED = 0x05, 0x06, 0
 XFER_SIZE, CR_FAULT, CR_ALIGN = 0x13, 0x1A, 0x1B
 
 
-def batch_machine(folder: Path) -> Machine:
-    """With queues that hold a batch and what waits behind it."""
-    return Machine(folder, config=DeviceConfig(num_wqs=16, total_wq_size=256, num_ims=256))
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """For a module that makes none of its own: with queues that hold a batch and what waits behind it."""
+    sizes = DeviceConfig(num_wqs=16, total_wq_size=256, num_ims=256)
+    with Machine(tmp_path_factory.mktemp("m"), config=sizes) as machine:
+        yield machine
+
+
+@pytest.fixture
+def guest(machine: Machine) -> Iterator[GuestView]:
+    """For a module that has none of its own: of this test only."""
+    yield from used(machine)
+
+
+@pytest.fixture
+def victim(machine: Machine) -> Iterator[GuestView]:
+    """Another one."""
+    yield from used(machine)
 
 
 def map_large(guest: GuestView) -> GuestView:

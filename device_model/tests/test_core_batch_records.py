@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from device_model.tests.batch_rig import (
@@ -16,7 +14,6 @@ from device_model.tests.batch_rig import (
     RECORD,
     XFER_SIZE,
     at,
-    batch_machine,
     batch_of,
     failing,
     lay,
@@ -33,27 +30,9 @@ from device_model.tests.core_rig import (
     RCR,
     SUCCESS,
     GuestView,
-    Machine,
     descriptor,
     move,
-    used,
 )
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with batch_machine(tmp_path_factory.mktemp("m")) as machine:
-        yield machine
-
-
-@pytest.fixture
-def guest(machine: Machine) -> Iterator[GuestView]:
-    yield from used(machine)
-
-
-@pytest.fixture
-def victim(machine: Machine) -> Iterator[GuestView]:
-    yield from used(machine)
 
 
 def test_misaligned_record_of_a_member_goes_to_swerror_with_its_place(guest: GuestView) -> None:

@@ -13,7 +13,6 @@ from device_model.tests.batch_rig import (
     RECORD,
     TURN,
     at,
-    batch_machine,
     batch_of,
     lay,
     map_large,
@@ -37,21 +36,10 @@ from device_model.tests.core_rig import (
 )
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with batch_machine(tmp_path_factory.mktemp("m")) as machine:
-        yield machine
-
-
 @pytest.fixture
 def guest(machine: Machine) -> Iterator[GuestView]:
     for guest in used(machine):
         yield map_large(guest)
-
-
-@pytest.fixture
-def victim(machine: Machine) -> Iterator[GuestView]:
-    yield from used(machine)
 
 
 def large(index: int, *, flags: int = CRAV | RCR, handle: int = 0) -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from device_model.ledger import Kind
@@ -24,7 +22,6 @@ from device_model.tests.batch_rig import (
     RESERVED,
     XFER_SIZE,
     at,
-    batch_machine,
     batch_of,
     failing,
     lay,
@@ -41,28 +38,10 @@ from device_model.tests.core_rig import (
     RCR,
     SUCCESS,
     GuestView,
-    Machine,
     descriptor,
     move,
-    used,
 )
 from host_ctl.account import LedgerAccount
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with batch_machine(tmp_path_factory.mktemp("m")) as machine:
-        yield machine
-
-
-@pytest.fixture
-def guest(machine: Machine) -> Iterator[GuestView]:
-    yield from used(machine)
-
-
-@pytest.fixture
-def victim(machine: Machine) -> Iterator[GuestView]:
-    yield from used(machine)
 
 
 def test_members_are_carried_out_and_the_batch_says_so(guest: GuestView) -> None:

@@ -14,7 +14,6 @@ from device_model.tests.batch_rig import (
     DATA,
     FAILURES,
     at,
-    batch_machine,
     noop,
     run_batch,
     statuses,
@@ -35,17 +34,6 @@ from device_model.tests.core_rig import (
 )
 
 ASKED = CRAV | RCR | RCI
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with batch_machine(tmp_path_factory.mktemp("m")) as machine:
-        yield machine
-
-
-@pytest.fixture
-def victim(machine: Machine) -> Iterator[GuestView]:
-    yield from used(machine)
 
 
 @pytest.fixture

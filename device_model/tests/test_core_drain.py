@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from device_model.tests.batch_rig import DRAIN, FLAGS, RECORD, RESERVED, batch_machine, batch_of, lay, noop, statuses
-from device_model.tests.core_rig import CRAV, RCI, RCR, SUCCESS, GuestView, Machine, descriptor, used
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with batch_machine(tmp_path_factory.mktemp("m")) as machine:
-        yield machine
-
-
-@pytest.fixture
-def guest(machine: Machine) -> Iterator[GuestView]:
-    yield from used(machine)
+from device_model.tests.batch_rig import DRAIN, FLAGS, RECORD, RESERVED, batch_of, lay, noop, statuses
+from device_model.tests.core_rig import CRAV, RCI, RCR, SUCCESS, GuestView, descriptor
 
 
 def test_drain_ends_after_the_records_and_interrupts_of_those_before_it(guest: GuestView) -> None:

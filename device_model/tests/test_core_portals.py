@@ -15,6 +15,7 @@ from device_model.tests.core_rig import (
     GENCTRL,
     INTCAUSE,
     NOOP,
+    PORTAL,
     RCI,
     RCR,
     RECORDS,
@@ -26,6 +27,7 @@ from device_model.tests.core_rig import (
     descriptor,
     firing,
 )
+from device_model.tests.lockstep import Lockstep
 
 ALL = range(8)
 
@@ -210,6 +212,20 @@ def test_closed_portal_takes_nothing(machine: Machine, guest: GuestView) -> None
 
     assert machine.step_all() == 0
     assert not guest.swerror().valid
+
+
+@pytest.mark.parametrize("beyond", [1 << 14, 1 << 32, 1 << 46, 1 << 63], ids=hex)
+def test_store_beyond_the_portals_is_taken_by_none_whoever_lets_it_through(beyond: int) -> None:
+    """The connection refuses it; here nothing is between the store and the device."""
+    lockstep = Lockstep(1)
+    guest = lockstep.create(0, 1)
+    lockstep.start(guest)
+
+    guest.vdev.store(beyond + PORTAL, descriptor(NOOP, flags=0))
+    queued = lockstep.device.queued()
+    lockstep.close()
+
+    assert sum(queued) == 0
 
 
 def test_disabled_queue_ignores_stores_silently(machine: Machine, guest: GuestView) -> None:

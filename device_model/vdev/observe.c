@@ -141,6 +141,15 @@ void observe_read(struct vdev *vdev, unsigned region, uint64_t offset, const voi
 	pthread_mutex_unlock(&observe->lock);
 }
 
+/* Lock held. index: observe_index() of the region. */
+static void count_write(struct observe *observe, unsigned index, uint64_t offset, uint32_t count)
+{
+	observe->stats.writes[index]++;
+	end_watch(observe);
+	if (index == OBSERVE_BAR2)
+		touches_store(observe, offset, count);
+}
+
 /* Lock held. */
 static void count_command(struct observe *observe, uint64_t offset, const uint8_t *buf, uint32_t count)
 {
@@ -174,12 +183,9 @@ void observe_write(struct vdev *vdev, unsigned region, uint64_t offset, const vo
 	if (region != VDEV_REGION_BAR2) /* whole descriptors are traced, not the pieces of them */
 		trace_access(vdev, TRACE_WRITE, region, offset, buf, count);
 	pthread_mutex_lock(&observe->lock);
-	observe->stats.writes[index]++;
-	end_watch(observe);
+	count_write(observe, index, offset, count);
 	if (region == VDEV_REGION_BAR0)
 		count_command(observe, offset, buf, count);
-	if (region == VDEV_REGION_BAR2)
-		touches_store(observe, offset, count);
 	pthread_mutex_unlock(&observe->lock);
 	if (region != VDEV_REGION_BAR2)
 		touches_write(vdev, region, offset, buf, count);
@@ -223,9 +229,7 @@ void observe_store(struct vdev *vdev, uint64_t offset, const uint8_t desc[PORTAL
 
 	trace_access(vdev, TRACE_DESCRIPTOR, VDEV_REGION_BAR2, offset, desc, PORTAL_DESC);
 	pthread_mutex_lock(&observe->lock);
-	observe->stats.writes[OBSERVE_BAR2]++;
-	end_watch(observe);
-	touches_store(observe, offset, PORTAL_DESC);
+	count_write(observe, OBSERVE_BAR2, offset, PORTAL_DESC);
 	count_descriptor(observe, desc);
 	pthread_mutex_unlock(&observe->lock);
 }

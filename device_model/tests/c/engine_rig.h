@@ -16,6 +16,14 @@ struct rig {
 	uint8_t *memory; /* addresses 0 .. RIG_MEMORY - 1 */
 	uint32_t num_wqs;
 	void (*on_access)(struct rig *rig, uint64_t iova); /* what happens meanwhile; NULL: nothing */
+	/* rig_meanwhile() */
+	uint64_t trigger;
+	void (*what)(struct rig *rig);
+	/* rig_command_meanwhile() */
+	enum wq_command command;
+	struct wq_waiter waiter;
+	void (*on_end)(struct rig *rig); /* NULL: nothing more than to count it */
+	unsigned ends;
 	unsigned errors; /* reported, the last one below */
 	uint64_t swerror[4];
 };
@@ -123,11 +131,17 @@ static inline void rig_group(struct rig *rig, unsigned group, uint64_t wqs, uint
 	idxd_bar0_write(rig->idxd, RIG_GROUPS + 64 * group + 32, 8, engines);
 }
 
-static inline void rig_enable_wq(struct rig *rig, uint32_t wq, uint32_t priority, uint32_t max_batch_log2)
+/* more: of the mode. */
+static inline void rig_enable_wq_with(struct rig *rig, uint32_t wq, uint32_t priority, uint32_t max_batch_log2, uint32_t more)
 {
-	idxd_bar0_write(rig->idxd, RIG_WQS + 32 * wq + 8, 4, 1 | priority << 4);
+	idxd_bar0_write(rig->idxd, RIG_WQS + 32 * wq + 8, 4, 1 | priority << 4 | more);
 	idxd_bar0_write(rig->idxd, RIG_WQS + 32 * wq + 12, 4, 21 | max_batch_log2 << 5);
 	CHECK_EQUAL(idxd_wq_enable(rig->idxd, wq), CMDERR_NONE);
+}
+
+static inline void rig_enable_wq(struct rig *rig, uint32_t wq, uint32_t priority, uint32_t max_batch_log2)
+{
+	rig_enable_wq_with(rig, wq, priority, max_batch_log2, 0);
 }
 
 /* All queues of `size` descriptors. Groups must have been written. */
@@ -177,17 +191,76 @@ static inline void rig_noops(struct rig *rig, uint32_t wq, unsigned count)
 		rig_submit_to(rig, wq, PORTAL_IMS, &noop);
 }
 
-/* Records that have come since the last call: how many of this kind are of each queue (nobody: UINT16_MAX). */
-static inline void rig_count(struct rig *rig, uint8_t kind, unsigned counts[256])
+/* Records of this kind that have come since the last call, in their order; they stay until the next. */
+static inline const struct ledger_record *rig_take(struct rig *rig, uint8_t kind, size_t *count)
 {
 	static struct ledger_record records[RIG_LEDGER];
 	uint64_t lost = 0;
-	const size_t count = ledger_read(rig->ledger, records, RIG_LEDGER, &lost);
+	const size_t all = ledger_read(rig->ledger, records, RIG_LEDGER, &lost);
 
 	CHECK_EQUAL(lost, 0);
-	for (size_t i = 0; i < count; i++)
+	*count = 0;
+	for (size_t i = 0; i < all; i++)
 		if (records[i].kind == kind)
-			counts[records[i].wq & 0xFF]++;
+			records[(*count)++] = records[i];
+	return records;
+}
+
+/* The same: how many are of each queue (nobody: UINT16_MAX). */
+static inline void rig_count(struct rig *rig, uint8_t kind, unsigned counts[256])
+{
+	size_t count;
+	const struct ledger_record *records = rig_take(rig, kind, &count);
+
+	for (size_t i = 0; i < count; i++)
+		counts[records[i].wq & 0xFF]++;
+}
+
+/* ---- while an engine is at it ---- */
+
+static inline void rig_await(struct rig *rig, uint64_t iova)
+{
+	if (iova != rig->trigger)
+		return;
+	rig->on_access = NULL;
+	rig->what(rig);
+}
+
+/* `what` happens once, with the first access to iova. */
+static inline void rig_meanwhile(struct rig *rig, uint64_t iova, void (*what)(struct rig *rig))
+{
+	rig->trigger = iova;
+	rig->what = what;
+	rig->on_access = rig_await;
+}
+
+static inline void rig_ended(struct wq_waiter *waiter)
+{
+	struct rig *rig = waiter->ctx;
+
+	rig->ends++;
+	if (rig->on_end)
+		rig->on_end(rig);
+}
+
+/* To queue 0; `ends` counts when it has ended. */
+static inline void rig_start_command(struct rig *rig, enum wq_command command)
+{
+	rig->ends = 0;
+	rig->waiter = (struct wq_waiter){ .done = rig_ended, .ctx = rig };
+	CHECK_EQUAL(idxd_wq_start(rig->idxd, 0, command, &rig->waiter), CMDERR_NONE);
+}
+
+static inline void rig_give(struct rig *rig)
+{
+	rig_start_command(rig, rig->command);
+	CHECK_EQUAL(rig->ends, 0); /* not while the engine is at it */
+}
+
+static inline void rig_command_meanwhile(struct rig *rig, uint64_t iova, enum wq_command command)
+{
+	rig->command = command;
+	rig_meanwhile(rig, iova, rig_give);
 }
 
 #endif

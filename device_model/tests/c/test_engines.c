@@ -266,37 +266,6 @@ static void a_drain_ends_when_the_device_is_halted(void)
 	rig_destroy(&rig);
 }
 
-/* ---- while an engine is at it: the command comes with the first access to `trigger` ---- */
-
-static enum wq_command meanwhile;
-static struct wq_waiter waiter;
-static unsigned ends;
-static uint64_t trigger;
-
-static void ended(struct wq_waiter *self)
-{
-	(void)self;
-	ends++;
-}
-
-static void give_command(struct rig *self, uint64_t iova)
-{
-	if (iova != trigger)
-		return;
-	self->on_access = NULL;
-	waiter = (struct wq_waiter){ .done = ended };
-	CHECK_EQUAL(idxd_wq_start(self->idxd, 0, meanwhile, &waiter), CMDERR_NONE);
-	CHECK_EQUAL(ends, 0); /* not while the engine is at it */
-}
-
-static void give_meanwhile(enum wq_command command, uint64_t iova)
-{
-	meanwhile = command;
-	trigger = iova;
-	ends = 0;
-	rig.on_access = give_command;
-}
-
 static unsigned of_kind(uint8_t kind)
 {
 	unsigned counts[256] = { 0 };
@@ -312,10 +281,10 @@ static void a_descriptor_that_is_aborted_while_it_runs_leaves_no_record(void)
 
 	for (unsigned i = 0; i < 3; i++) {
 		bring_up(equal, 256);
-		give_meanwhile(commands[i], DATA);
+		rig_command_meanwhile(&rig, DATA, commands[i]);
 		rig_submit_to(&rig, 0, PORTAL_IMS, &move);
 		CHECK(idxd_engine_step(rig.idxd, 0));
-		CHECK_EQUAL(ends, 1);
+		CHECK_EQUAL(rig.ends, 1);
 		CHECK_EQUAL(status(), 0);
 		CHECK_EQUAL(of_kind(LEDGER_ABORTED), 1);
 		rig_destroy(&rig);
@@ -329,10 +298,10 @@ static void a_descriptor_that_runs_is_finished_by_a_drain(void)
 
 	for (unsigned i = 0; i < 2; i++) {
 		bring_up(equal, 256);
-		give_meanwhile(commands[i], DATA);
+		rig_command_meanwhile(&rig, DATA, commands[i]);
 		rig_submit_to(&rig, 0, PORTAL_IMS, &move);
 		CHECK(idxd_engine_step(rig.idxd, 0));
-		CHECK_EQUAL(ends, 1);
+		CHECK_EQUAL(rig.ends, 1);
 		CHECK_EQUAL(status(), STATUS_SUCCESS);
 		rig_destroy(&rig);
 	}
@@ -349,10 +318,10 @@ static void run_batch_with_a_command(enum wq_command command, unsigned at)
 
 		rig_encode(&noop, rig.memory + LIST + 64 * i);
 	}
-	give_meanwhile(command, RECORD + 32 * (at + 1));
+	rig_command_meanwhile(&rig, RECORD + 32 * (at + 1), command);
 	rig_submit_to(&rig, 0, PORTAL_IMS, &batch);
 	CHECK(idxd_engine_step(rig.idxd, 0));
-	CHECK_EQUAL(ends, 1);
+	CHECK_EQUAL(rig.ends, 1);
 }
 
 static void an_abort_within_a_turn_leaves_the_members_after_it_undone(void)
